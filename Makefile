@@ -1,0 +1,55 @@
+# Every target makes the environment it needs: uv if present, else venv and pip, exact versions from constraints.txt.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV := $(shell command -v uv)
+ONCE ?=
+
+.PHONY: help setup setup-dev demo test lint types check constraints clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e .
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+endif
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+endif
+	@touch $@ $(VENV)/run.stamp
+
+setup: $(VENV)/run.stamp ## the environment to run it
+setup-dev: $(VENV)/dev.stamp ## the environment to change it
+
+demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: exit when done)
+	@$(BIN)/ig-pipeline demo $(if $(ONCE),--once)
+
+test: setup-dev ## the whole suite, on SQLite and PostgreSQL
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup-dev ## ruff and the import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+
+types: setup-dev ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+constraints: ## pin what pyproject.toml allows today
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
+
+clean: ## remove the environment and the demo's data
+	@rm -rf $(VENV) .ig_pipeline .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Instagram data in one's own database: Dagster definitions over a small typed library."""

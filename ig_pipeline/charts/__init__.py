@@ -1,0 +1,1 @@
+"""Rows into pictures, for terminal and page."""

@@ -1,0 +1,52 @@
+"""Hides secrets in URLs, messages and logs.
+
+Pure string work and one logging filter; knows no setting and no database.
+What must never be written at all (tokens in exceptions, run config, metadata) is kept out where it is made;
+this is the second line of defence, for text that other libraries write.
+"""
+
+import logging
+import re
+
+MASK = "***"
+
+# Query parameters and form fields of Meta's endpoints that carry a secret (facts §3), and our own bearer tokens.
+_PARAMETERS = (
+    "access_token|client_secret|fb_exchange_token|input_token|appsecret_proof|code|signed_request|state|"
+    "app_secret|password|token"
+)
+_PATTERNS = (
+    re.compile(
+        rf"(?P<keep>(?:^|[?&\s\"'{{,(])[\"']?(?:{_PARAMETERS})[\"']?\s*[=:]\s*[\"']?)[^\s&\"',}})]{{6,}}",
+        re.I,
+    ),
+    re.compile(r"(?P<keep>\bBearer\s+)[^\s\"',]+", re.I),
+    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@]+(?=@)", re.I),
+    # Meta's tokens by their own prefix (EAA… Facebook Login, IG… Instagram Login): any real one is longer.
+    re.compile(r"(?P<keep>\b)(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-.]{17,}"),
+)
+
+
+def redact(text: str) -> str:
+    """`text` with every recognised secret replaced by `***`: token parameters, bearer tokens, URL passwords."""
+    for pattern in _PATTERNS:
+        text = pattern.sub(lambda match: f"{match['keep']}{MASK}", text)
+    return text
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts the final message of every record; put it on handlers, so that no logger escapes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true: a record is cleaned, never dropped."""
+        message = record.getMessage()
+        cleaned = redact(message)
+        if cleaned != message:
+            record.msg, record.args = cleaned, None
+        return True
+
+
+def quiet_chatty_loggers() -> None:
+    """Keep httpx and httpcore below WARNING: at INFO they log whole URLs, tokens included (design §10)."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,128 @@
+"""Every setting: its name, default and help, in one frozen object.
+
+Read when `load_settings` is called, never at import. No other module reads the environment.
+Secrets are `SecretStr`: they print as stars and have to be asked for by name.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+PREFIX = "IG_PIPELINE_"
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message names it and says what would be right."""
+
+
+class Settings(BaseModel):
+    """The settings of one process. Field `x_y` is the environment variable `IG_PIPELINE_X_Y`."""
+
+    # A refused secret must not be echoed (design §10).
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    data_dir: Path = Field(
+        Path(".ig_pipeline"),
+        description="Folder of everything embedded: database, keys, media, Dagster's home.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database, e.g. postgresql://user:password@host/name. Empty: SQLite in the data folder.",
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None, description="PostgreSQL of Dagster's own storage. Empty: SQLite in the data folder."
+    )
+    graph_url: str | None = Field(
+        None,
+        description="One address for every Meta host, e.g. the simulator's http://127.0.0.1:8990. Empty: Meta.",
+    )
+    graph_version: str = Field("v25.0", description="Graph API version, as in the path.", pattern=r"^v\d{1,3}\.\d$")
+    login: Literal["facebook", "instagram"] = Field(
+        "facebook", description="Login that new connections use: facebook (graph.facebook.com) or instagram."
+    )
+    app_id: str | None = Field(None, description="Id of the Meta app.")
+    app_secret: SecretStr | None = Field(None, description="Secret of the Meta app.")
+    encryption_keys: tuple[SecretStr, ...] = Field(
+        (),
+        description=(
+            "Keys for tokens at rest, 32 bytes in URL-safe base64, comma-separated: the first writes, all read. "
+            "Empty: a key file in the data folder, made on first use."
+        ),
+    )
+    initial_backfill_days: int = Field(30, description="Days of history fetched for a new connection.", ge=1, le=365)
+    nightly_window_days: int = Field(
+        3,
+        description="Newest complete days fetched again every night: Meta settles for 48 h.",
+        ge=1,
+        le=30,
+    )
+    accounts_per_run: int = Field(100, description="Accounts in one nightly run at most.", ge=1, le=1000)
+    first_day: date = Field(
+        date(2025, 1, 1), description="First day of the grid; earlier days cannot be asked for in Dagster."
+    )
+    follows_and_unfollows: bool = Field(
+        False, description="Fetch follows and unfollows too: one more call per account and day."
+    )
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("graph_url")
+    @classmethod
+    def _check_graph_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @property
+    def home(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's home inside the data folder."""
+        return self.home / "dagster"
+
+    @property
+    def effective_database_url(self) -> SecretStr:
+        """`database_url`, or SQLite in the data folder. SQLAlchemy form."""
+        return self.database_url or SecretStr(f"sqlite:///{self.home / 'ig_pipeline.db'}")
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings from `environ` (default: the process's) over those in `env_file` (default: ./.env).
+
+    Raises `SettingsError`, one line per wrong value: its name, what is wrong, what the setting is for.
+    """
+    values: dict[str, str | None] = {}
+    if env_file is not None and env_file.is_file():
+        values.update(dotenv_values(env_file))
+    values.update(os.environ if environ is None else environ)
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in values.items()
+        if name.startswith(PREFIX) and value and value.strip()
+    }
+    unknown = sorted(set(given) - set(Settings.model_fields))
+    if unknown:
+        names = ", ".join(PREFIX + name.upper() for name in unknown)
+        raise SettingsError(f"No such setting: {names}. `ig-pipeline config show` lists them all.")
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        raise SettingsError("\n".join(_explain(str(item["loc"][0]), item["msg"]) for item in problems)) from None
+
+
+def _explain(field: str, message: str) -> str:
+    return f"{PREFIX}{field.upper()}: {message}. {Settings.model_fields[field].description}"

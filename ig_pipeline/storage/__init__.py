@@ -1,0 +1,1 @@
+"""Tables and the only SQL: an engine, a module per aggregate, migrations. No HTTP, no Dagster."""

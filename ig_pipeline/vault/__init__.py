@@ -1,0 +1,1 @@
+"""Tokens at rest and their renewal: a key ring, and the one place that hands out a usable token."""

@@ -1,0 +1,1 @@
+"""Mirrors `ig_pipeline`: tests are sentences, on real databases and real sockets."""
