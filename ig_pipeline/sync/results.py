@@ -1,0 +1,105 @@
+"""What a sync says about its work: one result per account-day, one summary per account.
+
+Pages, logs, Dagster's metadata and the command line show these and nothing else.
+No database, no HTTP, no Dagster here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, get_args
+
+AssetName = Literal["account_insights", "media_engagement", "daily_metrics"]
+ASSETS: tuple[AssetName, ...] = get_args(AssetName)
+"""The assets of the grid, upstream first."""
+
+CellStatus = Literal["complete", "partial", "failed", "deferred"]
+
+
+@dataclass(frozen=True)
+class AccountDayResult:
+    """What became of one cell of the grid: one asset, one account, one Instagram day (America/Los_Angeles).
+
+    `complete`: everything the API can give is in the database; what it cannot give by rule stands in `absences`.
+    `partial`: written, but something was missing from an answer and no rule explains it; worth asking again.
+    `failed`: nothing written; `error` is a sentence for an operator, `error_type` the name of its class.
+    `deferred`: not attempted because of a rate limit; asked again by itself after `retry_at` (UTC).
+    """
+
+    asset: AssetName
+    account_key: str
+    date: date
+    status: CellStatus
+    rows: int = 0
+    """Rows written for this cell."""
+    calls: int = 0
+    """Graph API calls spent for this cell alone; calls shared by a range are booked on its first day."""
+    values: Mapping[str, int | float | None] = field(default_factory=dict)
+    absences: Mapping[str, str] = field(default_factory=dict)
+    """Metric → why the API does not give it."""
+    error: str | None = None
+    error_type: str | None = None
+    retry_at: datetime | None = None
+    account_id: str | None = None
+    u_id: int | None = None
+
+    @property
+    def written(self) -> bool:
+        """Whether the cell's rows are in the database, so that its grid cell may turn green."""
+        return self.status in ("complete", "partial")
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """One account's sync in one concise summary. Deferred cells are no errors: they complete themselves later."""
+
+    success: bool
+    total_inserted: int
+    total_errors: int
+    metrics_inserted: dict[str, int]
+    """Metric → days for which a value was written."""
+    errors: list[str]
+    """Distinct sentences, in order of appearance."""
+    account_id: str | None
+    user_id: int | None
+    account_key: str
+    deferred: int = 0
+    """Cells that wait for a rate limit to pass."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and metadata."""
+        return asdict(self)
+
+
+def summarise(results: Iterable[AccountDayResult]) -> list[FetchResult]:
+    """One `FetchResult` per account, in order of first appearance."""
+    by_account: dict[str, list[AccountDayResult]] = {}
+    for result in results:
+        by_account.setdefault(result.account_key, []).append(result)
+    return [_summarise_account(key, cells) for key, cells in by_account.items()]
+
+
+def _summarise_account(account_key: str, cells: list[AccountDayResult]) -> FetchResult:
+    failed = [cell for cell in cells if cell.status == "failed"]
+    deferred = sum(cell.status == "deferred" for cell in cells)
+    # media_engagement's values are a day's roll-up and daily_metrics' are derived: counting them again would
+    # report reach twice.
+    inserted = Counter(
+        metric
+        for cell in cells
+        if cell.asset == "account_insights" and cell.written
+        for metric, value in cell.values.items()
+        if value is not None
+    )
+    return FetchResult(
+        success=not failed and not deferred,
+        total_inserted=sum(cell.rows for cell in cells),
+        total_errors=len(failed),
+        metrics_inserted=dict(sorted(inserted.items())),
+        errors=list(dict.fromkeys(cell.error or "unknown error" for cell in failed)),
+        account_id=cells[0].account_id,
+        user_id=cells[0].u_id,
+        account_key=account_key,
+        deferred=deferred,
+    )
