@@ -1,0 +1,274 @@
+"""The metrics and fields of the Graph API as data: one place for every name and every rule about it (facts §1, §2).
+
+Imports nothing of ours, so that the simulator may read the names. No request is built and no answer parsed here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MetricType = Literal["time_series", "total_value"]
+Period = Literal["day", "lifetime"]
+ProductType = Literal["FEED", "REELS", "STORY"]
+
+# Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist (facts §1.2).
+MIN_FOLLOWERS = 100
+FOLLOWER_COUNT_DAYS = 30
+DEMOGRAPHIC_BREAKDOWNS = ("country", "city", "age", "gender")
+DEMOGRAPHIC_TIMEFRAMES = ("this_week", "this_month")
+
+
+@dataclass(frozen=True)
+class AccountMetric:
+    """One metric of `/{ig-user-id}/insights`.
+
+    `types`: metric types it can be asked for with. `takes_metric_type`: whether the parameter may be sent at all.
+    `history_days`: days the API keeps, the current one excluded; None when undocumented (90 days are promised).
+    """
+
+    name: str
+    types: tuple[MetricType, ...]
+    period: Period = "day"
+    breakdowns: tuple[str, ...] = ()
+    needs_breakdown: bool = False
+    history_days: int | None = None
+    min_followers: int = 0
+    takes_metric_type: bool = True
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it can be had as one value a day in a single call."""
+        return "time_series" in self.types
+
+
+@dataclass(frozen=True)
+class MediaMetric:
+    """One metric of `/{media-id}/insights`, period always lifetime. `unit` is `count` or `ms`."""
+
+    name: str
+    product_types: frozenset[ProductType]
+    unit: Literal["count", "ms"] = "count"
+    default: bool = False
+
+
+_BY_PRODUCT = ("media_product_type",)
+
+ACCOUNT_METRICS: dict[str, AccountMetric] = {
+    metric.name: metric
+    for metric in (
+        AccountMetric("reach", ("time_series", "total_value"), breakdowns=("media_product_type", "follow_type")),
+        AccountMetric(
+            "follower_count",
+            ("time_series",),
+            history_days=FOLLOWER_COUNT_DAYS,
+            min_followers=MIN_FOLLOWERS,
+        ),
+        AccountMetric("views", ("total_value",), breakdowns=("follower_type", "media_product_type")),
+        AccountMetric("accounts_engaged", ("total_value",)),
+        AccountMetric("total_interactions", ("total_value",), breakdowns=_BY_PRODUCT),
+        AccountMetric("likes", ("total_value",), breakdowns=_BY_PRODUCT),
+        AccountMetric("comments", ("total_value",), breakdowns=_BY_PRODUCT),
+        AccountMetric("shares", ("total_value",), breakdowns=_BY_PRODUCT),
+        AccountMetric("saves", ("total_value",), breakdowns=_BY_PRODUCT),
+        AccountMetric("replies", ("total_value",)),
+        AccountMetric("reposts", ("total_value",)),
+        AccountMetric("profile_links_taps", ("total_value",), breakdowns=("contact_button_type",)),
+        AccountMetric("profile_views", ("total_value",)),
+        AccountMetric("website_clicks", ("total_value",)),
+        AccountMetric(
+            "follows_and_unfollows",
+            ("total_value",),
+            breakdowns=("follow_type",),
+            needs_breakdown=True,
+            min_followers=MIN_FOLLOWERS,
+        ),
+        AccountMetric(
+            "online_followers",
+            ("time_series",),
+            period="lifetime",
+            history_days=30,
+            min_followers=MIN_FOLLOWERS,
+            takes_metric_type=False,
+        ),
+        *(
+            AccountMetric(
+                name,
+                ("total_value",),
+                period="lifetime",
+                breakdowns=DEMOGRAPHIC_BREAKDOWNS,
+                needs_breakdown=True,
+                min_followers=MIN_FOLLOWERS,
+            )
+            for name in ("follower_demographics", "engaged_audience_demographics", "reached_audience_demographics")
+        ),
+    )
+}
+
+# What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order (facts §1.1).
+ACCOUNT_METRIC_VOCABULARY = (
+    "reach",
+    "follower_count",
+    "website_clicks",
+    "profile_views",
+    "online_followers",
+    "accounts_engaged",
+    "total_interactions",
+    "likes",
+    "comments",
+    "shares",
+    "saves",
+    "replies",
+    "engaged_audience_demographics",
+    "reached_audience_demographics",
+    "follower_demographics",
+    "follows_and_unfollows",
+    "profile_links_taps",
+    "views",
+    "threads_likes",
+    "threads_replies",
+    "reposts",
+    "quotes",
+    "threads_followers",
+    "threads_follower_demographics",
+    "content_views",
+    "threads_views",
+    "threads_clicks",
+    "threads_reposts",
+)
+
+# One call for all days of a range.
+DEFAULT_SERIES = ("reach", "follower_count")
+# One call a day for all of them together. The first two were named by the people who asked for this.
+DEFAULT_TOTALS = (
+    "profile_views",
+    "accounts_engaged",
+    "views",
+    "total_interactions",
+    "likes",
+    "comments",
+    "shares",
+    "saves",
+    "replies",
+    "reposts",
+    "profile_links_taps",
+    "website_clicks",
+)
+# A call of its own a day; an option (setting IG_PIPELINE_FOLLOWS_AND_UNFOLLOWS). `follows`, `unfollows` are our names
+# for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (facts §1.1).
+FOLLOWS_AND_UNFOLLOWS = "follows_and_unfollows"
+FOLLOWS, UNFOLLOWS = "follows", "unfollows"
+DEMOGRAPHICS = ("follower_demographics", "engaged_audience_demographics", "reached_audience_demographics")
+ONLINE_FOLLOWERS = "online_followers"
+
+_FEED: frozenset[ProductType] = frozenset({"FEED"})
+_REELS: frozenset[ProductType] = frozenset({"REELS"})
+_STORY: frozenset[ProductType] = frozenset({"STORY"})
+_POSTS: frozenset[ProductType] = _FEED | _REELS
+_ALL: frozenset[ProductType] = _POSTS | _STORY
+
+MEDIA_METRICS: dict[str, MediaMetric] = {
+    metric.name: metric
+    for metric in (
+        MediaMetric("saved", _POSTS, default=True),  # `saves` is the account's name for it, refused here
+        MediaMetric("reach", _ALL, default=True),
+        MediaMetric("views", _ALL, default=True),
+        MediaMetric("shares", _ALL, default=True),
+        MediaMetric("total_interactions", _ALL, default=True),
+        MediaMetric("likes", _POSTS),
+        MediaMetric("comments", _POSTS),
+        MediaMetric("reposts", _ALL),
+        MediaMetric("follows", _FEED | _STORY),
+        MediaMetric("profile_visits", _FEED | _STORY),
+        MediaMetric("profile_activity", _FEED | _STORY),
+        MediaMetric("ig_reels_avg_watch_time", _REELS, unit="ms"),
+        MediaMetric("ig_reels_video_view_total_time", _REELS, unit="ms"),
+        MediaMetric("reels_skip_rate", _REELS),
+        MediaMetric("replies", _STORY),
+        MediaMetric("navigation", _STORY),
+        MediaMetric("link_clicks", _STORY),
+        MediaMetric("facebook_views", _REELS),  # refused when the reel was not shared to Facebook
+        MediaMetric("crossposted_views", _REELS),  # likewise
+    )
+}
+
+# The API's own list for media, v25, in its order (facts §2.2). `impressions` is listed but removed since 2025-04-21.
+MEDIA_METRIC_VOCABULARY = (
+    "impressions",
+    "reach",
+    "replies",
+    "saved",
+    "likes",
+    "comments",
+    "shares",
+    "total_interactions",
+    "follows",
+    "profile_visits",
+    "profile_activity",
+    "navigation",
+    "ig_reels_video_view_total_time",
+    "ig_reels_avg_watch_time",
+    "views",
+    "reels_skip_rate",
+    "reposts",
+    "facebook_views",
+    "crossposted_views",
+    "content_views",
+    "total_views",
+    "total_likes",
+    "total_comments",
+    "link_clicks",
+)
+
+# Asked for with every page of posts: accepted for feed posts and reels alike.
+DEFAULT_MEDIA_METRICS = tuple(name for name, metric in MEDIA_METRICS.items() if metric.default)
+STORY_METRICS = tuple(name for name, metric in MEDIA_METRICS.items() if "STORY" in metric.product_types)
+
+MEDIA_FIELDS = (
+    "id",
+    "caption",
+    "media_type",
+    "media_product_type",
+    "media_url",
+    "thumbnail_url",
+    "permalink",
+    "shortcode",
+    "timestamp",
+    "like_count",
+    "comments_count",
+)
+# Children of an album have no caption, likes, product type or insights of their own (facts §2.1).
+CHILD_FIELDS = ("id", "media_type", "media_url", "thumbnail_url", "permalink", "timestamp")
+STORY_FIELDS = (
+    "id",
+    "caption",
+    "media_type",
+    "media_product_type",
+    "media_url",
+    "thumbnail_url",
+    "permalink",
+    "timestamp",
+)
+PROFILE_FIELDS = (
+    "id",
+    "username",
+    "name",
+    "biography",
+    "website",
+    "followers_count",
+    "follows_count",
+    "media_count",
+    "profile_picture_url",
+)
+
+# The most a page of media holds (default 25) and the most recent posts the edge gives at all (facts §2.1).
+MEDIA_PAGE_SIZE = 100
+MAX_MEDIA = 10_000
+
+
+def media_metrics_for(product_type: str | None) -> tuple[str, ...]:
+    """Every metric the API gives for a post of `product_type`; for an unknown or missing one, those all types have."""
+    return tuple(
+        name
+        for name, metric in MEDIA_METRICS.items()
+        if (product_type in metric.product_types if product_type in _ALL else metric.product_types >= _POSTS)
+        and name not in {"facebook_views", "crossposted_views"}
+    )

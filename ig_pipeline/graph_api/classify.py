@@ -1,0 +1,307 @@
+"""From an HTTP answer to the one error it means: by code, subcode and message, never by status alone (facts §4).
+
+Statuses are unreliable (a rate limit comes as 400, 403 or 429) and codes may be missing, then the message's `(#100)`
+tells. Pure; what to do about an error is decided by those who catch it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ig_pipeline.graph_api.errors import (
+    BadRequestError,
+    BadRequestRule,
+    DeadCause,
+    GraphError,
+    LoginCodeError,
+    MalformedAnswerError,
+    NoDataError,
+    ObjectGoneError,
+    Origin,
+    PermissionMissingError,
+    PolicyBlockedError,
+    RateLimitedError,
+    TokenDeadError,
+    TransientError,
+)
+
+# Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
+DEFAULT_BLOCK = timedelta(minutes=15)
+
+_RATE_LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
+_APP_WIDE_CODES = frozenset({4})
+_TOKEN_CODES = frozenset({102, 190})
+_TRANSIENT_CODES = frozenset({1, 2})
+_BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE = 2108006, 33, 2874010
+_CODE_USED_SUBCODES = frozenset({36007, 36008, 36009})  # expired, for another redirect, used before
+
+_RECONNECT = "Please connect Instagram again."
+_DEAD: dict[int, tuple[DeadCause, str]] = {
+    458: ("app_removed", f"Access was removed in the account's settings. {_RECONNECT}"),
+    459: ("checkpoint", "Instagram asks for a security check. Log in to Instagram, confirm it, then connect again."),
+    460: ("password_changed", f"The password was changed, which ends all access. {_RECONNECT}"),
+    463: ("expired", f"Access has expired. {_RECONNECT}"),
+    464: ("unconfirmed", "The account is not confirmed. Confirm it in Instagram, then connect again."),
+    467: ("invalid", f"Access is no longer valid. {_RECONNECT}"),
+    492: (
+        "lost_page_role",
+        "The role on the Facebook Page was lost; connecting again alone does not help. "
+        "Ask for the role on the Page back, then connect again.",
+    ),
+}
+
+_CODE_PREFIX = re.compile(r"^\s*\(#(\d+)\)")
+_SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
+_ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
+_BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
+    (
+        "metric_type",
+        re.compile(r"following metrics? \((?P<names>[^)]*)\) (?:should be specified|is incompatible|are incom)"),
+    ),
+    ("history_limit", re.compile(r"\((?P<names>[^)]*)\) metric only supports querying data for the last")),
+    ("product_type", re.compile(r"does not support the (?P<names>\w+) metric for this media product type")),
+    ("breakdown", re.compile(r"Incompatible breakdowns? \([^)]*\) for metrics? \((?P<names>[^)]*)\)", re.I)),
+    ("unknown_metric", re.compile(r"the (?P<names>\w+) metric is no longer supported")),
+    ("range_too_long", re.compile(r"cannot be more than 30 days")),
+    ("unknown_field", re.compile(r"Tried accessing nonexisting field \((?P<names>[^)]*)\)")),
+    ("app_secret_proof", re.compile(r"app ?secret[ _]proof|appsecret_proof", re.I)),
+)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An error envelope with its numbers read, whatever form they came in."""
+
+    message: str
+    origin: Origin
+    transient: bool
+    title: str
+    headers: Mapping[str, str]
+    now: datetime
+
+    @property
+    def code(self) -> int | None:
+        return self.origin.code
+
+    @property
+    def subcode(self) -> int | None:
+        return self.origin.subcode
+
+
+def classify(status: int, headers: Mapping[str, str], body: object, *, now: datetime) -> GraphError:
+    """The error an answer means; it is returned, not raised.
+
+    `body` is the parsed JSON, or None (or text) when there was none; `headers` are read without regard to case;
+    `now` (UTC) is what a regain time in minutes counts from.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    if not isinstance(body, Mapping):
+        return _without_envelope(status, lowered, now)
+    if "error_message" in body:
+        return _login_error(status, body)
+    envelope = body.get("error")
+    if not isinstance(envelope, Mapping):
+        return _without_envelope(status, lowered, now)
+    answer = _read(status, lowered, envelope, now)
+    for decide in (_rate_limited, _token_dead, _by_subcode, _by_code):
+        error = decide(answer)
+        if error is not None:
+            return error
+    return _bad_request(answer)
+
+
+def regain_time(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    """When access comes back by `X-Business-Use-Case-Usage` (minutes; facts §4); None when no block is named."""
+    usage = _json_object(headers.get("x-business-use-case-usage"))
+    minutes = [
+        entry.get("estimated_time_to_regain_access", 0)
+        for entries in usage.values()
+        if isinstance(entries, list)
+        for entry in entries
+        if isinstance(entry, Mapping)
+    ]
+    longest = max((m for m in minutes if isinstance(m, int | float)), default=0)
+    return now + timedelta(minutes=longest) if longest > 0 else None
+
+
+def _read(status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime) -> _Answer:
+    message = str(envelope.get("message") or "")
+    title = str(envelope.get("error_user_title") or "")
+    prefix = _CODE_PREFIX.match(message)
+    code = _integer(envelope.get("code"))
+    if code is None:
+        code = int(prefix[1]) if prefix else _code_by_wording(message)
+    return _Answer(
+        message=message,
+        origin=Origin(
+            code=code,
+            subcode=_integer(envelope.get("error_subcode")),
+            status=status,
+            trace=str(envelope["fbtrace_id"]) if envelope.get("fbtrace_id") else None,
+        ),
+        transient=envelope.get("is_transient") is True,
+        title=title,
+        headers=headers,
+        now=now,
+    )
+
+
+def _code_by_wording(message: str) -> int | None:
+    wordings = (
+        ("validating access token", 190),
+        ("reduce the amount of data", 1),
+        ("unknown error", 1),
+        ("retry your request later", 2),
+        ("request limit reached", 17),
+        ("too many calls", 80002),
+    )
+    return next((code for words, code in wordings if words in message.lower()), None)
+
+
+def _rate_limited(answer: _Answer) -> GraphError | None:
+    if answer.code not in _RATE_LIMIT_CODES and answer.origin.status != 429:
+        return None
+    return RateLimitedError(
+        f"Meta's rate limit is reached: {answer.message} Nothing more is asked until access returns.",
+        retry_at=_retry_at(answer.headers, answer.now),
+        scope="app" if answer.code in _APP_WIDE_CODES else "account",
+        origin=answer.origin,
+    )
+
+
+def _token_dead(answer: _Answer) -> GraphError | None:
+    if answer.code not in _TOKEN_CODES:
+        return None
+    cause, advice = _DEAD.get(answer.subcode or 0, ("invalid", f"Access is no longer valid. {_RECONNECT}"))
+    if answer.subcode not in _DEAD:
+        if "expired" in answer.message:
+            cause, advice = _DEAD[463]
+        elif answer.code == 102:
+            cause, advice = "session", f"The session has ended. {_RECONNECT}"
+    return TokenDeadError(
+        f"The token is refused: {answer.message} {advice}", cause=cause, advice=advice, origin=answer.origin
+    )
+
+
+def _by_subcode(answer: _Answer) -> GraphError | None:
+    if answer.subcode == _BEFORE_CONVERSION or answer.title.startswith("Media posted before business account"):
+        return NoDataError(
+            "Posted before the account became professional: Instagram never has insights for it.",
+            reason="before_conversion",
+            origin=answer.origin,
+        )
+    if answer.subcode == _TOO_FEW_PEOPLE or answer.message == "Not enough users":
+        return NoDataError(
+            "Fewer than 100 people: Instagram gives no demographics yet.", reason="too_few_people", origin=answer.origin
+        )
+    if answer.subcode == _OBJECT_GONE or answer.message.startswith("Unsupported get request. Object with ID"):
+        return ObjectGoneError(
+            f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
+        )
+    if answer.subcode in _CODE_USED_SUBCODES:
+        return LoginCodeError(f"{answer.message} Start connecting again from the beginning.", origin=answer.origin)
+    return None
+
+
+def _by_code(answer: _Answer) -> GraphError | None:
+    code, message = answer.code, answer.message
+    if code == 10 and "Not enough viewers" in message:
+        return NoDataError(
+            "Too few viewers: Instagram shows no insights for it.", reason="too_few_viewers", origin=answer.origin
+        )
+    if code in {3, 10} or (code is not None and 200 <= code <= 299):
+        return _permission_missing(answer, None)
+    if "Unsupported request - method type" in message:
+        # graph.instagram.com says so when a token lacks its basic scope (facts §3.2).
+        return _permission_missing(answer, "instagram_business_basic")
+    if code == 368:
+        return PolicyBlockedError(
+            f"Meta blocks this for policy reasons: {message} See the app's dashboard.", origin=answer.origin
+        )
+    if code in _TRANSIENT_CODES or answer.transient or (answer.origin.status or 0) >= 500:
+        return TransientError(f"Meta has a temporary problem: {message}", reduce=code == 1, origin=answer.origin)
+    return None
+
+
+def _permission_missing(answer: _Answer, scope: str | None) -> GraphError:
+    named = _SCOPE_NAME.search(answer.message)
+    scope = named[1] if named else scope
+    what = f"the permission {scope}" if scope else "every permission the app asks for"
+    return PermissionMissingError(
+        f"A permission is missing: {answer.message} Connect again and grant {what}.", scope=scope, origin=answer.origin
+    )
+
+
+def _bad_request(answer: _Answer) -> GraphError:
+    sentence = f"Meta refuses the request: {answer.message}"
+    listed = _ALLOWED.search(answer.message)
+    if listed:
+        return BadRequestError(
+            sentence,
+            rule="unknown_metric",
+            position=int(listed[1]),
+            allowed=tuple(name.strip() for name in listed[2].split(",") if name.strip()),
+            origin=answer.origin,
+        )
+    for rule, pattern in _BAD_REQUESTS:
+        found = pattern.search(answer.message)
+        if found:
+            names = found.groupdict().get("names") or ""
+            culprits = tuple(name.strip() for name in names.split(",") if name.strip())
+            if rule == "app_secret_proof":
+                sentence += " Set IG_PIPELINE_APP_SECRET to the secret of the Meta app."
+            return BadRequestError(sentence, rule=rule, culprits=culprits, origin=answer.origin)
+    return BadRequestError(sentence, origin=answer.origin)
+
+
+def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
+    """The other envelope, of api.instagram.com: error_type, code, error_message (facts §3.2)."""
+    message = str(body.get("error_message") or "")
+    origin = Origin(code=_integer(body.get("code")), status=status)
+    if status >= 500:
+        return TransientError(f"Instagram's login has a temporary problem: {message}", origin=origin)
+    if "code" in message.lower():
+        return LoginCodeError(f"{message}. Start connecting again from the beginning.", origin=origin)
+    return BadRequestError(f"Instagram's login refuses the request: {message}", origin=origin)
+
+
+def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) -> GraphError:
+    if status == 429:
+        return RateLimitedError(
+            "Meta's rate limit is reached. Nothing more is asked until access returns.",
+            retry_at=_retry_at(headers, now),
+            scope="account",
+            origin=Origin(status=status),
+        )
+    kind = headers.get("content-type", "no content type")
+    return MalformedAnswerError(
+        f"The answer (HTTP {status}, {kind}) is not what the Graph API sends.", origin=Origin(status=status)
+    )
+
+
+def _retry_at(headers: Mapping[str, str], now: datetime) -> datetime:
+    named = regain_time(headers, now)
+    if named is not None:
+        return named
+    seconds = headers.get("retry-after", "")
+    return now + (timedelta(seconds=int(seconds)) if seconds.isdigit() else DEFAULT_BLOCK)
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isdigit() else None
+
+
+def _json_object(text: str | None) -> Mapping[str, object]:
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, Mapping) else {}

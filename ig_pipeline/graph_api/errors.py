@@ -1,0 +1,191 @@
+"""What can go wrong between us and Meta, as types: raised here once, mapped once (design §7, facts §4).
+
+    GraphError
+    ├── TransientError               try again
+    │   ├── UnreachableError         no answer: DNS, connection, timeout
+    │   └── MalformedAnswerError     an answer that is not what was promised: HTML, half a body, nothing
+    ├── RateLimitedError             stop; not before `retry_at`
+    ├── TokenDeadError               the owner has to connect again
+    ├── PermissionMissingError       the owner has to grant a scope
+    ├── ObjectGoneError              deleted, or not to be seen any more
+    ├── NoDataError                  the API has no value here by rule
+    ├── BadRequestError              our own mistake, or a metric this account cannot give
+    │   └── LoginCodeError           a login code that was used before, is too old or forged
+    └── PolicyBlockedError           Meta blocks the app or the account
+
+Which answer is which error is decided in `classify.py`; what to do about it, elsewhere.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ig_pipeline.graph_api.absences import AbsenceReason
+from ig_pipeline.redaction import redact
+
+RateLimitScope = Literal["account", "app"]
+DeadCause = Literal[
+    "expired", "invalid", "app_removed", "password_changed", "checkpoint", "unconfirmed", "lost_page_role", "session"
+]
+BadRequestRule = Literal[
+    "unknown_metric",
+    "metric_type",
+    "history_limit",
+    "range_too_long",
+    "product_type",
+    "breakdown",
+    "unknown_field",
+    "app_secret_proof",
+    "other",
+]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The numbers Meta sent with an error; None where it sent none. `trace` is what its support asks for."""
+
+    code: int | None = None
+    subcode: int | None = None
+    status: int | None = None
+    trace: str | None = None
+
+
+NOWHERE = Origin()
+
+
+class GraphError(Exception):
+    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers."""
+
+    def __init__(self, message: str, *, origin: Origin = NOWHERE) -> None:
+        super().__init__(redact(message))
+        self.origin = origin
+
+
+class TransientError(GraphError):
+    """May succeed when tried again. `reduce`: Meta may mean "ask for less" (code 1)."""
+
+    def __init__(self, message: str, *, reduce: bool = False, origin: Origin = NOWHERE) -> None:
+        super().__init__(message, origin=origin)
+        self.reduce = reduce
+
+
+class UnreachableError(TransientError):
+    """No answer at all: name, connection or time-out. Check the network and IG_PIPELINE_GRAPH_URL."""
+
+
+class MalformedAnswerError(TransientError):
+    """An answer without the promised content: HTML, a cut body, an empty 200, a shape nobody documented."""
+
+
+class RateLimitedError(GraphError):
+    """The budget is spent. Calling on lengthens the block: wait until `retry_at` (UTC).
+
+    `scope` tells whether one account or the whole app has to stop.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_at: datetime,
+        scope: RateLimitScope,
+        origin: Origin = NOWHERE,
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.retry_at = retry_at
+        self.scope: RateLimitScope = scope
+
+
+class TokenDeadError(GraphError):
+    """The token works no more. `cause` for programs; `advice`: the sentence to show the account's owner."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: DeadCause,
+        advice: str,
+        origin: Origin = NOWHERE,
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.cause: DeadCause = cause
+        self.advice = advice
+
+
+class PermissionMissingError(GraphError):
+    """The token lacks a permission. `scope`: its name, None when Meta does not say."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str | None,
+        origin: Origin = NOWHERE,
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.scope = scope
+
+
+class ObjectGoneError(GraphError):
+    """The object does not exist any more, or this token may not see it (100/33)."""
+
+
+class NoDataError(GraphError):
+    """The API has no value here by rule, and never an error of ours: record `reason` and go on."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: AbsenceReason,
+        origin: Origin = NOWHERE,
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.reason: AbsenceReason = reason
+
+
+class BadRequestError(GraphError):
+    """The request cannot succeed as it is. `culprits`: the metrics the message names; `allowed`: what it would accept.
+
+    `position` is the index Meta names in `metric[n]`, None when it names none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        culprits: tuple[str, ...] = (),
+        rule: BadRequestRule = "other",
+        allowed: tuple[str, ...] = (),
+        position: int | None = None,
+        origin: Origin = NOWHERE,
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.culprits = culprits
+        self.rule: BadRequestRule = rule
+        self.allowed = allowed
+        self.position = position
+
+    def culprits_among(self, asked: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the metrics `asked` that the refusal is about; empty when the message does not tell.
+
+        `metric[n] must be one of` names one position, but its list condemns every other name it lacks as well.
+        """
+        named = tuple(name for name in asked if name in self.culprits)
+        if named:
+            return named
+        if self.allowed:
+            unknown = tuple(name for name in asked if name not in self.allowed)
+            if unknown:
+                return unknown
+        if self.position is not None and self.position < len(asked):
+            return (asked[self.position],)
+        return ()
+
+
+class LoginCodeError(BadRequestError):
+    """The code of a login was used before, has expired or belongs to another redirect: start connecting again."""
+
+
+class PolicyBlockedError(GraphError):
+    """Meta blocks this action for policy reasons (368): stop, and look at the app's dashboard."""

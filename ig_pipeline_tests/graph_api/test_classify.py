@@ -1,0 +1,198 @@
+"""Every known refusal of the Graph API becomes the error the fact sheet's table says, both envelopes included."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, classify, regain_time
+from ig_pipeline.graph_api.errors import (
+    BadRequestError,
+    GraphError,
+    LoginCodeError,
+    MalformedAnswerError,
+    NoDataError,
+    ObjectGoneError,
+    PermissionMissingError,
+    PolicyBlockedError,
+    RateLimitedError,
+    TokenDeadError,
+    TransientError,
+)
+from ig_pipeline_tests.graph_api.recordings import load, needs_recordings
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def error(
+    message: str = "x", code: object = None, subcode: int | None = None, status: int = 400, **more: object
+) -> GraphError:
+    envelope = {"message": message, "type": "OAuthException", "fbtrace_id": "Atrace", **more}
+    if code is not None:
+        envelope["code"] = code
+    if subcode is not None:
+        envelope["error_subcode"] = subcode
+    return classify(status, {}, {"error": envelope}, now=NOW)
+
+
+# Key of the recorded catalogue → the error, and an attribute that has to be right too.
+EXPECTED: dict[str, tuple[type[GraphError], str, object]] = {
+    "too_long_range": (BadRequestError, "rule", "range_too_long"),
+    "follower_count_older_than_30d": (BadRequestError, "culprits", ("follower_count",)),
+    "needs_total_value": (BadRequestError, "culprits", ("comments", "total_interactions", "views")),
+    "incompatible_metric_type_total_value": (BadRequestError, "culprits", ("follower_count",)),
+    "incompatible_metric_type_time_series": (BadRequestError, "culprits", ("accounts_engaged",)),
+    "invalid_account_metric": (BadRequestError, "position", 1),
+    "impressions_removed_v22_wording": (BadRequestError, "culprits", ("impressions",)),
+    "media_metric_not_for_product_type": (BadRequestError, "culprits", ("views",)),
+    "media_before_business_conversion": (NoDataError, "reason", "before_conversion"),
+    "media_before_business_conversion_graph_instagram_com": (NoDataError, "reason", "before_conversion"),
+    "story_too_few_viewers": (NoDataError, "reason", "too_few_viewers"),
+    "no_permission": (PermissionMissingError, "scope", None),
+    "object_missing_or_no_permission": (ObjectGoneError, "origin.subcode", 33),
+    "demographics_not_enough_users": (NoDataError, "reason", "too_few_people"),
+    "app_rate_limit": (RateLimitedError, "scope", "app"),
+    "buc_rate_limit": (RateLimitedError, "scope", "account"),
+    "token_expired": (TokenDeadError, "cause", "expired"),
+    "unknown_transient": (TransientError, "reduce", False),
+    "unknown_code1": (TransientError, "reduce", True),
+    "reduce_data": (TransientError, "reduce", True),
+    "incompatible_breakdown": (BadRequestError, "culprits", ("reach",)),
+    "ig_login_code_reused": (LoginCodeError, "origin.status", 400),
+    "ig_exchange_without_scope": (PermissionMissingError, "scope", "instagram_business_basic"),
+    "appsecret_proof_missing": (BadRequestError, "rule", "app_secret_proof"),
+}
+
+
+def attribute(found: object, path: str) -> object:
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+@needs_recordings
+@pytest.mark.parametrize("entry", load("errors_catalogue.json"), ids=lambda entry: str(entry["key"]))
+@pytest.mark.parametrize("redacted", [False, True], ids=["code sent", "code missing"])
+def test_a_catalogued_error_is_what_the_table_says(entry: Mapping[str, Any], redacted: bool) -> None:
+    kind, path, value = EXPECTED[entry["key"]]
+    body = entry["body"]
+    if redacted and "error" in body:
+        # The recorder replaced the code; only messages that carry it, or say it in words, can be read back.
+        body = {"error": {**body["error"], "code": "REDACTED"}}
+    found = classify(entry["http_status"], {}, body, now=NOW)
+    assert type(found) is kind
+    assert attribute(found, path) == value
+
+
+@pytest.mark.parametrize("code", [4, 17, 32, 341, 613, 80002])
+@pytest.mark.parametrize("status", [400, 403, 429])
+def test_a_rate_limit_is_known_whatever_its_status(code: int, status: int) -> None:
+    found = error("There have been too many calls", code, status=status, is_transient=True)
+    assert isinstance(found, RateLimitedError)
+    assert found.scope == ("app" if code == 4 else "account")
+    assert found.retry_at == NOW + DEFAULT_BLOCK
+
+
+def test_a_rate_limit_tells_when_access_returns() -> None:
+    headers = {
+        "X-Business-Use-Case-Usage": '{"1":[{"type":"instagram","call_count":97,"total_cputime":1,"total_time":1,'
+        '"estimated_time_to_regain_access":0}],"2":[{"estimated_time_to_regain_access":19}]}'
+    }
+    found = classify(400, headers, {"error": {"message": "x", "code": 80002}}, now=NOW)
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_at == NOW + timedelta(minutes=19)
+
+
+@pytest.mark.parametrize("header", ["", "{", "[]", '{"1":{}}', '{"1":[3]}', '{"1":[{}]}'])
+def test_a_usage_header_that_cannot_be_read_names_no_time(header: str) -> None:
+    assert regain_time({"x-business-use-case-usage": header}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("subcode", "cause"),
+    [
+        (458, "app_removed"),
+        (459, "checkpoint"),
+        (460, "password_changed"),
+        (463, "expired"),
+        (464, "unconfirmed"),
+        (467, "invalid"),
+        (492, "lost_page_role"),
+        (None, "invalid"),
+    ],
+)
+def test_a_dead_token_tells_why_and_what_to_do(subcode: int | None, cause: str) -> None:
+    found = error("Error validating access token: no.", 190, subcode)
+    assert isinstance(found, TokenDeadError)
+    assert found.cause == cause
+    assert "onnect" in found.advice
+    assert found.advice in str(found)
+
+
+def test_an_expired_session_is_expired_without_a_subcode() -> None:
+    found = error("Error validating access token: Session has expired on Friday.", 190)
+    assert isinstance(found, TokenDeadError)
+    assert found.cause == "expired"
+    assert isinstance(error("Session key invalid", 102), TokenDeadError)
+
+
+@pytest.mark.parametrize("code", [3, 10, 200, 210, 299])
+def test_a_missing_permission_names_the_scope_when_meta_does(code: int) -> None:
+    found = error(f"(#{code}) Requires pages_read_engagement permission", code)
+    assert isinstance(found, PermissionMissingError)
+    assert found.scope == "pages_read_engagement"
+
+
+def test_a_policy_block_is_its_own_error() -> None:
+    assert isinstance(error("(#368) The action attempted has been deemed abusive", 368), PolicyBlockedError)
+
+
+@pytest.mark.parametrize(("code", "status"), [(2, 400), (None, 503), (99, 500)])
+def test_temporary_problems_are_transient(code: int | None, status: int) -> None:
+    assert type(error("Service temporarily unavailable", code, status=status)) is TransientError
+
+
+def test_is_transient_decides_for_codes_nobody_knows() -> None:
+    assert type(error("x", 3999, is_transient=True)) is TransientError
+    assert type(error("x", 3999)) is BadRequestError
+
+
+@pytest.mark.parametrize("body", [None, "<html>Bad gateway</html>", [], {}, {"error": "text"}, {"error": None}])
+@pytest.mark.parametrize("status", [200, 400, 404, 502])
+def test_what_is_no_graph_answer_is_malformed(status: int, body: object) -> None:
+    found = classify(status, {"Content-Type": "text/html"}, body, now=NOW)
+    assert type(found) is MalformedAnswerError
+
+
+def test_429_without_a_body_is_a_rate_limit() -> None:
+    found = classify(429, {"Retry-After": "120"}, None, now=NOW)
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_at == NOW + timedelta(seconds=120)
+
+
+def test_one_refusal_condemns_every_name_outside_the_list() -> None:
+    found = error("(#100) metric[1] must be one of the following values: reach, saves, views", 100)
+    assert isinstance(found, BadRequestError)
+    assert found.culprits_among(("reach", "impressions", "saves", "email_contacts")) == (
+        "impressions",
+        "email_contacts",
+    )
+
+
+def test_a_position_is_enough_when_the_list_is_no_help() -> None:
+    found = error("(#100) metric[1] must be one of the following values: reach, saves", 100)
+    assert isinstance(found, BadRequestError)
+    assert found.culprits_among(("reach", "saves")) == ("saves",)
+    assert found.culprits_among(("reach",)) == ()
+
+
+def test_a_refusal_that_names_nobody_names_nobody() -> None:
+    found = error("(#100) Invalid parameter", 100)
+    assert isinstance(found, BadRequestError)
+    assert found.culprits_among(("reach", "views")) == ()
+
+
+def test_a_secret_in_metas_message_is_hidden() -> None:
+    found = error("Malformed access token EAAGcanarysecret0123456789abcdef", 190)
+    assert "canarysecret" not in str(found)
