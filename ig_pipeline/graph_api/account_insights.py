@@ -1,0 +1,213 @@
+"""Fetches an account's daily insights at the least number of calls (design §6).
+
+One series call for up to thirty days, one call a day for all totals together.
+
+Asks and hands back values and absences; plans nothing, stores nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from ig_pipeline.graph_api.absences import Absence
+from ig_pipeline.graph_api.answers import Json, rows_of
+from ig_pipeline.graph_api.catalogue import (
+    ACCOUNT_METRICS,
+    DEFAULT_SERIES,
+    DEFAULT_TOTALS,
+    FOLLOWS,
+    FOLLOWS_AND_UNFOLLOWS,
+    UNFOLLOWS,
+)
+from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
+from ig_pipeline.graph_api.culprits import Found, Metrics, ask_for, silent_absence
+from ig_pipeline.graph_api.days import (
+    bucket_end,
+    days_between,
+    instagram_day,
+    series_window,
+    total_value_window,
+    windows_of,
+)
+from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_series, read_totals
+
+# Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
+SETTLING = timedelta(hours=48)
+_NOTHING: Mapping[str, Absence] = {}
+
+
+@dataclass(frozen=True)
+class Series:
+    """`values[metric][day]`; `absences[metric]` says why days of a metric without a value lack it."""
+
+    values: Mapping[str, Mapping[date, Point]]
+    absences: Mapping[str, Absence]
+    calls: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """`values[metric]` of the one day that ends at `end_time` (UTC); a metric is in `values` or in `absences`."""
+
+    values: Mapping[str, int]
+    absences: Mapping[str, Absence]
+    end_time: datetime
+    calls: int
+
+
+async def fetch_series(
+    client: GraphClient,
+    credentials: Credentials,
+    *,
+    metrics: Collection[str] = DEFAULT_SERIES,
+    first: date,
+    last: date,
+    skip: Mapping[str, Absence] = _NOTHING,
+) -> Series:
+    """Daily values of series metrics for the Pacific days `first` to `last`, one call per thirty days.
+
+    `skip`: metrics known to be absent; they are not asked for and handed back as absent. Raises `GraphError`.
+    """
+    meter = CallMeter()
+    memory = client.memory_of(credentials.account_id)
+    values: dict[str, dict[date, Point]] = {metric: {} for metric in metrics}
+    absences = {m: a for m, a in {**memory.absences("series"), **skip}.items() if m in metrics}
+    oldest_known = instagram_day(client.clock())
+    for start, end in windows_of(first, last):
+        wanted = tuple(metric for metric in metrics if metric not in absences)
+        for begin, names in _by_first_day(wanted, start, end, today=oldest_known).items():
+            found = await _ask_series(client, credentials, names, (begin, end), meter)
+            for metric, points in found.values.items():
+                values[metric].update({day: point for day, point in points.items() if begin <= day <= end})
+            absences.update(found.absences)
+            memory.remember("series", found.absences)
+    for metric in metrics:
+        gap = None if metric in absences else _gap(metric, values[metric], first, last, today=oldest_known)
+        if gap is not None:
+            absences[metric] = gap
+    return Series(values, absences, meter.calls)
+
+
+async def fetch_totals(
+    client: GraphClient,
+    credentials: Credentials,
+    *,
+    metrics: Collection[str] = DEFAULT_TOTALS,
+    day: date,
+    skip: Mapping[str, Absence] = _NOTHING,
+) -> Totals:
+    """Values of `total_value` metrics for one Pacific day, in one call. Raises `GraphError`.
+
+    The account's first call goes alone: what it learns to be absent, those of other days leave out.
+    """
+    meter = CallMeter()
+    memory = client.memory_of(credentials.account_id)
+
+    async def ask(names: Metrics) -> Mapping[str, int]:
+        params = _day_params(names, day)
+        return await client.fetch(
+            f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_totals, meter=meter
+        )
+
+    async with memory.pioneer("totals"):
+        known = {m: a for m, a in {**memory.absences("totals"), **skip}.items() if m in metrics}
+        found = await ask_for(tuple(metric for metric in metrics if metric not in known), ask)
+        memory.remember("totals", found.absences)
+    return Totals(found.values, {**known, **found.absences}, bucket_end(day), meter.calls)
+
+
+async def fetch_follows(
+    client: GraphClient, credentials: Credentials, *, day: date, skip: Mapping[str, Absence] = _NOTHING
+) -> Totals:
+    """`follows` and `unfollows` of one Pacific day: a call of its own, for it needs a breakdown (facts §1.1).
+
+    Absent below 100 followers, and `not_settled` until Meta has counted, which takes up to 48 h.
+    """
+    end = bucket_end(day)
+    known = skip.get(FOLLOWS_AND_UNFOLLOWS) or client.memory_of(credentials.account_id).absences("follows").get(FOLLOWS)
+    if known is not None:
+        return Totals({}, {FOLLOWS: known, UNFOLLOWS: known}, end, 0)
+    meter = CallMeter()
+
+    async def ask(names: Metrics) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+        params = {**_day_params(names, day), "breakdown": "follow_type"}
+        return await client.fetch(
+            f"{credentials.account_id}/insights", params, credentials=credentials, parse=_read_follows, meter=meter
+        )
+
+    found = await ask_for((FOLLOWS_AND_UNFOLLOWS,), ask)
+    if FOLLOWS_AND_UNFOLLOWS in found.absences:
+        absence = found.absences[FOLLOWS_AND_UNFOLLOWS]
+        client.memory_of(credentials.account_id).remember("follows", {FOLLOWS: absence})
+        return Totals({}, {FOLLOWS: absence, UNFOLLOWS: absence}, end, meter.calls)
+    results = found.values[FOLLOWS_AND_UNFOLLOWS]
+    if not results:
+        absence = _unsettled(day, client.clock())
+        return Totals({}, {FOLLOWS: absence, UNFOLLOWS: absence}, end, meter.calls)
+    values = {FOLLOWS: results.get(("FOLLOWER",), 0), UNFOLLOWS: results.get(("NON_FOLLOWER",), 0)}
+    return Totals(values, {}, end, meter.calls)
+
+
+def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], int]]:
+    """Empty without the metric; the metric without results when the day is too fresh to have been counted."""
+    counted = [row for row in rows_of(answer) if row.get("total_value")]
+    return {FOLLOWS_AND_UNFOLLOWS: read_breakdown(answer, FOLLOWS_AND_UNFOLLOWS) or {}} if counted else {}
+
+
+def _unsettled(day: date, now: datetime) -> Absence:
+    if now - bucket_end(day) < SETTLING:
+        return Absence("not_settled", f"Instagram has not counted the follows of {day} yet; it takes up to 48 hours.")
+    return silent_absence("follows and unfollows")
+
+
+def _day_params(metrics: Metrics, day: date) -> dict[str, str | int]:
+    since, until = total_value_window(day)
+    return {
+        "metric": ",".join(metrics),
+        "period": "day",
+        "metric_type": "total_value",
+        "since": since,
+        "until": until,
+    }
+
+
+async def _ask_series(
+    client: GraphClient, credentials: Credentials, metrics: Metrics, days: tuple[date, date], meter: CallMeter
+) -> Found[dict[date, Point]]:
+    since, until = series_window(*days)
+
+    async def ask(names: Metrics) -> Mapping[str, dict[date, Point]]:
+        # No metric_type: follower_count refuses it on some hosts, and reach needs none (facts §1.1).
+        params: dict[str, str | int] = {"metric": ",".join(names), "period": "day", "since": since, "until": until}
+        return await client.fetch(
+            f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_series, meter=meter
+        )
+
+    return await ask_for(metrics, ask)
+
+
+def _by_first_day(metrics: Metrics, start: date, end: date, *, today: date) -> dict[date, Metrics]:
+    """`metrics` grouped by the first day of `start` to `end` the API still has of them; those without one left out."""
+    groups: dict[date, Metrics] = defaultdict(tuple)
+    for metric in metrics:
+        kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+        begin = start if kept is None else max(start, today - timedelta(days=kept))
+        if begin <= end:
+            groups[begin] += (metric,)
+    return groups
+
+
+def _gap(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> Absence | None:
+    """Why days of `first` to `last` are not among `points`; None when none is missing."""
+    missing = [day for day in days_between(first, last) if day not in points]
+    if not missing:
+        return None
+    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+    if kept is not None and missing[-1] < today - timedelta(days=kept):
+        return Absence(
+            "history_limit", f"Instagram keeps {metric} for the last {kept} days only; asked for {missing[0]} on."
+        )
+    return Absence(
+        "silently_missing", f"Instagram answered without {metric} for {len(missing)} days from {missing[0]}."
+    )

@@ -1,0 +1,140 @@
+"""Finds the professional accounts behind a token, and reads an account's profile (facts §3.1, §3.2).
+
+Reading only; codes, tokens and their exchange are `oauth`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from ig_pipeline.graph_api.answers import Json
+from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE, PROFILE_FIELDS
+from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
+from ig_pipeline.graph_api.errors import MalformedAnswerError
+from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.graph_api.pages import iterate_pages
+
+_ACCOUNT_FIELDS = "id,username,name,followers_count"
+
+
+@dataclass(frozen=True)
+class FoundAccount:
+    """A professional account a token can read. `followers_count` is None where the login does not tell."""
+
+    account_id: str
+    username: str
+    name: str | None
+    followers_count: int | None
+    login: Login
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An account's public face at the moment of asking; the picture's URL expires and is no key."""
+
+    account_id: str
+    username: str
+    name: str | None
+    biography: str | None
+    website: str | None
+    followers_count: int | None
+    follows_count: int | None
+    media_count: int | None
+    profile_picture_url: str | None
+
+
+async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> list[FoundAccount]:
+    """The professional accounts behind `token`; empty when there is none. Raises `GraphError`.
+
+    Facebook Login: those of the Pages the person has; a Page without one is passed over. An empty answer may also
+    mean that `business_management` is missing: `oauth.find_accounts_by_grant` knows another way.
+    """
+    credentials = Credentials(account_id="", token=token, login=login)
+    if login == "instagram":
+        return await client.fetch(
+            "me",
+            {"fields": "user_id,username,name,account_type,followers_count"},
+            credentials=credentials,
+            parse=_read_me,
+        )
+    fields = f"id,name,instagram_business_account{{{_ACCOUNT_FIELDS}}}"
+    found: dict[str, FoundAccount] = {}
+    async for accounts in iterate_pages(
+        client,
+        "me/accounts",
+        {"fields": fields, "limit": MEDIA_PAGE_SIZE},
+        credentials=credentials,
+        parse=_read_pages,
+    ):
+        found.update({account.account_id: account for account in accounts})
+    return list(found.values())
+
+
+async def read_profile(client: GraphClient, credentials: Credentials, *, meter: CallMeter | None = None) -> Profile:
+    """The account's profile as it is now. Raises `GraphError`."""
+    return await client.fetch(
+        credentials.account_id,
+        {"fields": ",".join(PROFILE_FIELDS)},
+        credentials=credentials,
+        parse=read_profile_fields,
+        meter=meter,
+    )
+
+
+def read_profile_fields(row: Json) -> Profile:
+    """A profile from whatever fields were asked for; `id` must be there. Raises `MalformedAnswerError`."""
+    return Profile(
+        account_id=_identifier(row, "id"),
+        username=_text(row, "username") or "",
+        name=_text(row, "name"),
+        biography=_text(row, "biography"),
+        website=_text(row, "website"),
+        followers_count=_integer(row, "followers_count"),
+        follows_count=_integer(row, "follows_count"),
+        media_count=_integer(row, "media_count"),
+        profile_picture_url=_text(row, "profile_picture_url"),
+    )
+
+
+def read_account(row: Json, login: Login) -> FoundAccount:
+    """A professional account from its node. Raises `MalformedAnswerError` without id or username."""
+    username = _text(row, "username")
+    if not username:
+        raise MalformedAnswerError("The account has no username.")
+    return FoundAccount(
+        account_id=_identifier(row, "user_id" if "user_id" in row else "id"),
+        username=username,
+        name=_text(row, "name"),
+        followers_count=_integer(row, "followers_count"),
+        login=login,
+    )
+
+
+def _read_me(answer: Json) -> list[FoundAccount]:
+    if _text(answer, "account_type") == "PERSONAL":
+        return []
+    return [read_account(answer, "instagram")]
+
+
+def _read_pages(rows: list[Json]) -> list[FoundAccount]:
+    linked = (row.get("instagram_business_account") for row in rows)
+    return [read_account(node, "facebook") for node in linked if isinstance(node, Mapping)]
+
+
+def _identifier(row: Json, name: str) -> str:
+    """Ids come as strings or as bare integers beyond 2^53; Python keeps both exact (facts §3.2)."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isdigit():
+        raise MalformedAnswerError(f"The account has no usable {name}.")
+    return str(value)
+
+
+def _text(row: Json, name: str) -> str | None:
+    value = row.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _integer(row: Json, name: str) -> int | None:
+    value = row.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

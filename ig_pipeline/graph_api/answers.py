@@ -1,0 +1,47 @@
+"""From an HTTP response to the JSON object in it, or to the error it means.
+
+Checks only that it is a whole Graph answer; what has to be inside is the business of the parser of each call.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from ig_pipeline.graph_api.classify import classify
+from ig_pipeline.graph_api.errors import MalformedAnswerError, Origin
+
+Json = Mapping[str, Any]
+
+
+def read_answer(response: httpx.Response, *, now: datetime) -> Json:
+    """The object of a good answer. Raises the `GraphError` of a refusal, `MalformedAnswerError` for anything else.
+
+    Integers of any size stay exact: ids are beyond 2^53 (facts §3.2).
+    """
+    body = _parsed(response)
+    if response.status_code == 200 and isinstance(body, dict) and not _is_refusal(body):
+        return body
+    raise classify(response.status_code, response.headers, body, now=now)
+
+
+def rows_of(answer: Json) -> list[Json]:
+    """The objects of `data`. Raises `MalformedAnswerError` when there is no such list."""
+    data = answer.get("data")
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise MalformedAnswerError("The answer has no list of data.", origin=Origin(status=200))
+    return data
+
+
+def _is_refusal(body: Json) -> bool:
+    return "error" in body or "error_message" in body
+
+
+def _parsed(response: httpx.Response) -> object:
+    try:
+        parsed: object = json.loads(response.content)
+    except ValueError:  # half a body, HTML, nothing, or not even UTF-8
+        return None
+    return parsed

@@ -1,0 +1,225 @@
+"""The one place that speaks HTTP to Meta: concurrency, pace, time-outs, retries, and every failure as a `GraphError`.
+
+Knows no metric and no table. Answers are parsed inside the retry, so that a broken one is asked for again.
+Tokens travel in the Authorization header; no exception carries a URL, for URLs may carry `appsecret_proof`.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import random as randomness
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from ig_pipeline.clock import Clock, utc_now
+from ig_pipeline.graph_api.answers import Json, read_answer
+from ig_pipeline.graph_api.errors import (
+    GraphError,
+    MalformedAnswerError,
+    RateLimitedError,
+    TransientError,
+    UnreachableError,
+)
+from ig_pipeline.graph_api.hosts import Login, MetaHosts
+from ig_pipeline.graph_api.memory import AccountMemory
+from ig_pipeline.graph_api.retries import CALM, RetryPolicy
+from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
+from ig_pipeline.redaction import quiet_chatty_loggers
+from ig_pipeline.settings import Settings
+
+T = TypeVar("T")
+Parameters = Mapping[str, str | int]
+
+# Meta answers a heavy page in up to half a minute; a connection that takes longer than ten seconds never comes.
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_VERSION = re.compile(r"://[^/]+/(v\d+\.\d+)/")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """For whom a call is made. `account_id`: the professional account (17841…); the token is never printed."""
+
+    account_id: str
+    token: SecretStr
+    login: Login
+
+
+@dataclass
+class CallMeter:
+    """Counts the HTTP calls one piece of work spends, retries included."""
+
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call to one of Meta's hosts. `account_id` is who pays for it; empty before an account is known."""
+
+    url: str
+    account_id: str = ""
+    method: Literal["GET", "POST"] = "GET"
+    params: Parameters = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    token: SecretStr | None = field(default=None, repr=False)
+
+
+class GraphClient:
+    """Asks the Graph API. An async context manager; one for a whole run, so that its limits hold for all accounts.
+
+    `calls_of(account_id)` counts every HTTP call made for an account. `served_version` is the version Meta really
+    answered with, once an answer told.
+    """
+
+    def __init__(
+        self,
+        hosts: MetaHosts,
+        *,
+        app_secret: SecretStr | None = None,
+        clock: Clock = utc_now,
+        sleep: Sleep = asyncio.sleep,
+        random: Callable[[], float] = randomness.random,
+        retries: RetryPolicy = CALM,
+        limits: Limits = MODEST,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        quiet_chatty_loggers()
+        self.hosts = hosts
+        self.clock = clock
+        self.served_version: str | None = None
+        self._app_secret = app_secret
+        self._sleep = sleep
+        self._random = random
+        self._retries = retries
+        self._throttle = Throttle(limits, clock=clock, sleep=sleep)
+        self._calls: Counter[str] = Counter()
+        self._memories: dict[str, AccountMemory] = {}
+        pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, limits=pool, transport=transport, follow_redirects=False)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, clock: Clock = utc_now, transport: httpx.AsyncBaseTransport | None = None
+    ) -> "GraphClient":
+        """The client the settings describe."""
+        return cls(
+            MetaHosts.at(settings.graph_url, settings.graph_version),
+            app_secret=settings.app_secret,
+            clock=clock,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    def calls_of(self, account_id: str) -> int:
+        """HTTP calls made for `account_id` so far, retries included; "" counts those made before one was known."""
+        return self._calls[account_id]
+
+    def memory_of(self, account_id: str) -> AccountMemory:
+        """What this client has learned an account cannot give."""
+        return self._memories.setdefault(account_id, AccountMemory())
+
+    async def get(self, path: str, params: Parameters, *, credentials: Credentials) -> Json:
+        """The JSON object at `path`. Raises `GraphError`."""
+        return await self.fetch(path, params, credentials=credentials, parse=_unchanged)
+
+    async def fetch(
+        self,
+        path: str,
+        params: Parameters,
+        *,
+        credentials: Credentials,
+        parse: Callable[[Json], T],
+        meter: CallMeter | None = None,
+    ) -> T:
+        """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`.
+
+        `parse` raises `MalformedAnswerError` for an answer that lacks what was promised: it is asked for again.
+        """
+        request = Request(
+            self.hosts.graph(credentials.login, path),
+            account_id=credentials.account_id,
+            params={**params, **self._proof(credentials)},
+            token=credentials.token,
+        )
+        return await self.send(request, parse=parse, meter=meter)
+
+    async def send(self, request: Request, *, parse: Callable[[Json], T], meter: CallMeter | None = None) -> T:
+        """Make a call and try again while that can help. Raises `GraphError`."""
+        failures = reductions = 0
+        while True:
+            try:
+                return parse(await self._once(request, meter))
+            except GraphError as error:
+                failures += 1
+                reductions += isinstance(error, TransientError) and error.reduce
+                if not self._retries.allows_another(error, failures=failures, reductions=reductions):
+                    raise
+            await self._sleep(self._retries.wait(failures, self._random))
+
+    async def _once(self, request: Request, meter: CallMeter | None) -> Json:
+        async with self._throttle.slot(request.account_id):
+            self._calls[request.account_id] += 1
+            if meter is not None:
+                meter.calls += 1
+            response = await self._exchange(request)
+            # While the place is held: those who wait for it must know of a block before they call.
+            self._throttle.observe(request.account_id, response.headers)
+            try:
+                answer = read_answer(response, now=self.clock())
+            except RateLimitedError as error:
+                self._throttle.block(request.account_id, error)
+                raise
+        self._note_version(answer)
+        return answer
+
+    async def _exchange(self, request: Request) -> httpx.Response:
+        headers = {"Accept": "application/json"}
+        if request.token is not None:
+            headers["Authorization"] = f"Bearer {request.token.get_secret_value()}"
+        try:
+            return await self._http.request(
+                request.method, request.url, params=dict(request.params), data=request.form, headers=headers
+            )
+        # `from None`: httpx's exceptions hold the request, and with it secrets.
+        except httpx.TimeoutException as error:
+            raise UnreachableError(f"Meta did not answer in time ({type(error).__name__}).") from None
+        except httpx.DecodingError:
+            raise MalformedAnswerError("The answer's compression is broken.") from None
+        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+            raise MalformedAnswerError(f"The answer was cut off ({type(error).__name__}).") from None
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                f"Meta cannot be reached ({type(error).__name__}). Check the network and IG_PIPELINE_GRAPH_URL."
+            ) from None
+
+    def _proof(self, credentials: Credentials) -> dict[str, str]:
+        """`appsecret_proof` (facts §3.1), for Facebook Login when the app's secret is known; it is a secret too."""
+        if self._app_secret is None or credentials.login != "facebook":
+            return {}
+        key, token = self._app_secret.get_secret_value(), credentials.token.get_secret_value()
+        return {"appsecret_proof": hmac.new(key.encode(), token.encode(), hashlib.sha256).hexdigest()}
+
+    def _note_version(self, answer: Json) -> None:
+        """A dead version is served by a newer one without a word; the links for paging tell which (facts §0)."""
+        paging = answer.get("paging")
+        link = (paging.get("next") or paging.get("previous")) if isinstance(paging, Mapping) else None
+        found = _VERSION.search(link) if isinstance(link, str) else None
+        if found:
+            self.served_version = found[1]
+
+
+def _unchanged(answer: Json) -> Json:
+    return answer

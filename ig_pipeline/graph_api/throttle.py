@@ -1,0 +1,149 @@
+"""Keeps below Meta's limits: how many calls at once, how fast, and when to stop (facts §4).
+
+Learns from usage headers, which are percent. Nobody outside asks it anything but "may I?" and "here is an answer".
+Limits are per account and per app; several processes share nothing here but the headers they both read.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ig_pipeline.clock import Clock
+from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, regain_time
+from ig_pipeline.graph_api.errors import RateLimitedError, RateLimitScope
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_APP = ""  # no account has an empty id
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much at once and how fast.
+
+    `per_account` and `overall`: calls in flight at once. From `slow_from` percent of usage on, calls of an account
+    are spaced, up to `slowest` seconds apart just below 100; at 100 it stops.
+    """
+
+    per_account: int = 4
+    overall: int = 16
+    slow_from: float = 75.0
+    slowest: float = 2.0
+
+    def pause(self, usage: float) -> float:
+        """Seconds between two calls at `usage` percent."""
+        over = (usage - self.slow_from) / (100.0 - self.slow_from)
+        return self.slowest * min(max(over, 0.0), 1.0)
+
+
+MODEST = Limits()
+
+
+@dataclass
+class _State:
+    """What is known of one account, or of the app: usage in percent, the block, when the next call may start."""
+
+    usage: float = 0.0
+    blocked_until: datetime | None = None
+    next_call: datetime | None = None
+
+
+class Throttle:
+    """Gatekeeper of one client. `slot` raises `RateLimitedError` without a call while a block lasts."""
+
+    def __init__(self, limits: Limits, *, clock: Clock, sleep: Sleep) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._states: dict[str, _State] = defaultdict(_State)
+        self._overall = asyncio.Semaphore(limits.overall)
+        self._accounts: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_account))
+
+    @asynccontextmanager
+    async def slot(self, account_id: str) -> AsyncIterator[None]:
+        """Wait for a place and the account's pace. The account's place comes first: waiters hold no common place."""
+        async with self._accounts[account_id]:
+            self._refuse_if_blocked(account_id)
+            await self._pace(account_id)
+            async with self._overall:
+                self._refuse_if_blocked(account_id)
+                yield
+
+    def observe(self, account_id: str, headers: Mapping[str, str]) -> None:
+        """Learn from an answer's headers; full usage stops the account (or the app) before Meta has to."""
+        now = self._clock()
+        app = _percentages([_parsed(headers.get("x-app-usage"))])
+        business = _percentages(_business_entries(_parsed(headers.get("x-business-use-case-usage"))))
+        for key, usage in ((_APP, app), (account_id, business)):
+            if usage is None:
+                continue
+            self._states[key].usage = usage
+            if usage >= 100:
+                self._block(key, regain_time(headers, now) or now + DEFAULT_BLOCK)
+
+    def block(self, account_id: str, error: RateLimitedError) -> None:
+        """Meta said stop: the account, or with scope `app` everybody, until `error.retry_at`."""
+        self._block(_APP if error.scope == "app" else account_id, error.retry_at)
+
+    def usage_of(self, account_id: str) -> float:
+        """The last usage read, in percent, the greater of the account's and the app's."""
+        return max(self._states[account_id].usage, self._states[_APP].usage)
+
+    def _block(self, key: str, until: datetime) -> None:
+        state = self._states[key]
+        state.blocked_until = max(until, state.blocked_until or until)
+
+    def _refuse_if_blocked(self, account_id: str) -> None:
+        scopes: tuple[tuple[str, RateLimitScope], ...] = ((_APP, "app"), (account_id, "account"))
+        for key, scope in scopes:
+            state = self._states[key]
+            if state.blocked_until is None:
+                continue
+            if self._clock() < state.blocked_until:
+                raise RateLimitedError(
+                    f"Meta's rate limit of this {scope} is reached; nothing is asked before "
+                    f"{state.blocked_until:%Y-%m-%d %H:%M} UTC.",
+                    retry_at=state.blocked_until,
+                    scope=scope,
+                )
+            state.blocked_until, state.usage = None, 0.0
+
+    async def _pace(self, account_id: str) -> None:
+        pause = self._limits.pause(self.usage_of(account_id))
+        if pause <= 0:
+            return
+        state, now = self._states[account_id], self._clock()
+        start = max(now, state.next_call or now)
+        state.next_call = start + timedelta(seconds=pause)
+        await self._sleep((state.next_call - now).total_seconds())
+
+
+def _percentages(entries: list[Mapping[str, object]]) -> float | None:
+    """The greatest percentage in usage entries: any of the three that reaches 100 throttles; None without one."""
+    values = [
+        float(value)
+        for entry in entries
+        for name in ("call_count", "total_cputime", "total_time")
+        if isinstance(value := entry.get(name), int | float)
+    ]
+    return max(values, default=None)
+
+
+def _business_entries(usage: Mapping[str, object]) -> list[Mapping[str, object]]:
+    return list(_mappings(entry for entries in usage.values() if isinstance(entries, list) for entry in entries))
+
+
+def _mappings(values: Iterator[object]) -> Iterator[Mapping[str, object]]:
+    return (value for value in values if isinstance(value, Mapping))
+
+
+def _parsed(header: str | None) -> Mapping[str, object]:
+    try:
+        value = json.loads(header) if header else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, Mapping) else {}
