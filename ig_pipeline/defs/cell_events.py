@@ -1,0 +1,66 @@
+"""What Dagster's UI shows for one cell: its values, what it cost and what the API could not give.
+
+Numbers are metadata of their own so that the UI plots them over the days. No secrets ever reach a result (design §10).
+"""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import dagster as dg
+
+from ig_pipeline.defs.partitions import ACCOUNT, DATE, cell_key
+from ig_pipeline.sync.results import AccountDayResult
+
+Metadata: TypeAlias = Mapping[str, dg.MetadataValue]
+
+
+def materialization(result: AccountDayResult) -> dg.AssetMaterialization:
+    """A finished cell."""
+    key = cell_key(result.account_key, result.date)
+    return dg.AssetMaterialization(
+        result.asset,
+        description=_sentence(result),
+        partition=str(key),
+        metadata=_metadata(result),
+        # Dagster adds these by itself only to outputs; without them the UI cannot filter by dimension.
+        tags={f"dagster/partition/{ACCOUNT}": result.account_key, f"dagster/partition/{DATE}": result.date.isoformat()},
+    )
+
+
+def observation(result: AccountDayResult) -> dg.AssetObservation:
+    """A cell that stays empty, with the reason: the page of a cell shows observations, not the run's failure."""
+    return dg.AssetObservation(
+        result.asset,
+        description=_sentence(result),
+        partition=str(cell_key(result.account_key, result.date)),
+        metadata=_metadata(result),
+    )
+
+
+def _sentence(result: AccountDayResult) -> str:
+    if result.error:
+        return f"{result.status.capitalize()}: {result.error}"
+    values = ", ".join(f"{name} {value:,}" for name, value in list(result.values.items())[:3] if value is not None)
+    absent = f"; not available: {', '.join(result.absences)}" if result.absences else ""
+    return f"{result.rows} rows{f' ({values})' if values else ''}{absent}"
+
+
+def _metadata(result: AccountDayResult) -> Metadata:
+    numbers: dict[str, dg.MetadataValue] = {
+        "rows": dg.MetadataValue.int(result.rows),
+        "calls": dg.MetadataValue.int(result.calls),
+    }
+    for name, value in result.values.items():
+        if value is not None:
+            numbers[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+    texts = {
+        "status": result.status,
+        "error": result.error,
+        "error type": result.error_type,
+        "continued at": result.retry_at.isoformat(timespec="minutes") if result.retry_at else None,
+    }
+    shown: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.text(text) for name, text in texts.items() if text}
+    if result.absences:
+        lines = "\n".join(f"- **{metric}**: {reason}" for metric, reason in sorted(result.absences.items()))
+        shown["not available"] = dg.MetadataValue.md(lines)
+    return {**shown, **numbers}

@@ -1,0 +1,108 @@
+"""The three assets of the grid that hold numbers, filled together by one step.
+
+Names what exists and tells Dagster, cell by cell, what became of it. How cells are fetched is `sync`'s.
+A generator that yields one materialization per cell and raises one failure at the end is the only form in which
+finished cells turn green and exactly the missing ones red (facts/dagster.md §3): a function that returns None marks
+every cell of the range green.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import cast
+
+import dagster as dg
+
+from ig_pipeline.defs.cell_events import materialization, observation
+from ig_pipeline.defs.draining import drain
+from ig_pipeline.defs.failures import GridMismatchError, failure_of
+from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, cells_by_account
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+
+POOL = "graph_api"
+"""Steps that call Meta; their number is bounded in dagster.yaml."""
+
+GROUP = "instagram"
+
+SPECS: tuple[dg.AssetSpec, ...] = (
+    dg.AssetSpec(
+        "account_insights",
+        description=(
+            "What Instagram counted for the account on this day: reach, new followers, views, profile visits and the "
+            "other metrics of the catalogue. Table `instagram_insights`. Numbers settle for up to 48 hours."
+        ),
+        kinds={"instagram", "sql"},
+        group_name=GROUP,
+        skippable=True,
+    ),
+    dg.AssetSpec(
+        "media_engagement",
+        description=(
+            "Likes, comments and saves of every post published on this day, with the post's own insights. "
+            "Tables `media_engagement` and `media_engagement_snapshots`."
+        ),
+        kinds={"instagram", "sql"},
+        group_name=GROUP,
+        skippable=True,
+    ),
+    dg.AssetSpec(
+        "daily_metrics",
+        deps=["account_insights", "media_engagement"],
+        description=(
+            "The day on the chart: reach, and engagement (likes + comments + saves of the day's posts). "
+            "Table `metrics`."
+        ),
+        kinds={"sql"},
+        group_name=GROUP,
+        skippable=True,
+    ),
+)
+
+
+def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    """`account_insights`, `media_engagement` and `daily_metrics` on `grid`."""
+
+    @dg.multi_asset(
+        name="instagram_insights",
+        specs=[spec.replace_attributes(partitions_def=grid) for spec in SPECS],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=POOL,
+    )
+    def instagram_insights(
+        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+        cells = cells_given(context, grid)
+        wanted = [name for name in ASSETS if dg.AssetKey(name) in context.selected_asset_keys]
+        yield from _report(context, pipeline, cells, wanted)
+
+    return instagram_insights
+
+
+def _report(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, cells: dict[str, list[date]], assets: list[AssetName]
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """One event per cell as it is finished; raises one `Failure` at the end if any failed."""
+    results: list[AccountDayResult] = []
+    for result in drain(pipeline.fetch(pipeline.settings, cells, assets=assets, run_id=context.run.run_id)):
+        results.append(result)
+        yield materialization(result) if result.written else observation(result)
+    if failure := failure_of(results):
+        raise failure
+
+
+def cells_given(context: dg.AssetExecutionContext, grid: dg.MultiPartitionsDefinition) -> dict[str, list[date]]:
+    """Account → days of this run.
+
+    Raises `GridMismatchError` when the run's tags ask for other cells than the step was given: a backfill of a
+    partitioned *job* in 1.13 hands over one cell of thirty and reports success (facts/dagster.md §0.1).
+    """
+    given = {str(key) for key in context.partition_keys}
+    first, last = context.run.tags.get(RANGE_START), context.run.tags.get(RANGE_END)
+    if first and last:
+        asked = grid.get_partition_keys_in_range(
+            dg.PartitionKeyRange(first, last), dynamic_partitions_store=context.instance
+        )
+        if set(map(str, asked)) != given:
+            raise GridMismatchError(first=first, last=last, asked=len(asked), given=len(given))
+    return cells_by_account(cast("list[str]", context.partition_keys))
