@@ -15,7 +15,7 @@ from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.pages import iterate_pages
 
-_ACCOUNT_FIELDS = "id,username,name,followers_count"
+ACCOUNT_FIELDS = "id,username,name,followers_count"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
     """The professional accounts behind `token`; empty when there is none. Raises `GraphError`.
 
     Facebook Login: those of the Pages the person has; a Page without one is passed over. An empty answer may also
-    mean that `business_management` is missing: `oauth.find_accounts_by_grant` knows another way.
+    mean that `business_management` is missing: `grants.find_granted_accounts` knows another way.
     """
     credentials = Credentials(account_id="", token=token, login=login)
     if login == "instagram":
@@ -58,7 +58,7 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
             credentials=credentials,
             parse=_read_me,
         )
-    fields = f"id,name,instagram_business_account{{{_ACCOUNT_FIELDS}}}"
+    fields = f"id,name,instagram_business_account{{{ACCOUNT_FIELDS}}}"
     found: dict[str, FoundAccount] = {}
     async for accounts in iterate_pages(
         client,
@@ -117,9 +117,14 @@ def _read_me(answer: Json) -> list[FoundAccount]:
     return [read_account(answer, "instagram")]
 
 
+def read_page(page: Json) -> list[FoundAccount]:
+    """The account of a Facebook Page; empty when it has none, for then the field is left out."""
+    node = page.get("instagram_business_account")
+    return [read_account(node, "facebook")] if isinstance(node, Mapping) else []
+
+
 def _read_pages(rows: list[Json]) -> list[FoundAccount]:
-    linked = (row.get("instagram_business_account") for row in rows)
-    return [read_account(node, "facebook") for node in linked if isinstance(node, Mapping)]
+    return [account for row in rows for account in read_page(row)]
 
 
 def _identifier(row: Json, name: str) -> str:

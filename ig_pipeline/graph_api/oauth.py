@@ -1,0 +1,165 @@
+"""Both of Meta's logins, from the consent dialog to a long-lived token and its refresh (facts §3).
+
+Addresses and exchanges only. `state`, cookies and callbacks are the web service's, storing tokens is the vault's.
+Some of Meta's token endpoints take secrets in the query and nowhere else: such addresses are never logged or raised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from ig_pipeline.graph_api.client import GraphClient, Request
+from ig_pipeline.graph_api.errors import BadRequestError, GraphError, LoginCodeError
+from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.graph_api.token_answers import CodeGrant, FreshToken, read_code_grant, read_token
+from ig_pipeline.settings import Settings
+
+# Without `business_management` Pages owned through a Business Manager are invisible, without an error (facts §3.1).
+SCOPES: Mapping[Login, tuple[str, ...]] = {
+    "facebook": (
+        "instagram_basic",
+        "instagram_manage_insights",
+        "pages_show_list",
+        "pages_read_engagement",
+        "business_management",
+    ),
+    "instagram": ("instagram_business_basic", "instagram_business_manage_insights"),
+}
+REQUIRED_SCOPES: Mapping[Login, tuple[str, ...]] = {
+    "facebook": SCOPES["facebook"][:4],
+    "instagram": SCOPES["instagram"],
+}
+# Instagram refuses to refresh a younger token (facts §3.2).
+MIN_AGE_FOR_REFRESH = timedelta(hours=24)
+
+
+class LoginDeclinedError(GraphError):
+    """The person said no in the consent dialog."""
+
+
+class TokenTooYoungError(BadRequestError):
+    """Instagram refreshes a token only from 24 hours after it was issued: nothing to do yet."""
+
+
+def code_of_callback(query: Mapping[str, str]) -> str:
+    """The code in the query of the redirect back from the dialog, without the `#_` that Instagram appends.
+
+    Raises `LoginDeclinedError`, or `LoginCodeError` when there is no code.
+    """
+    if query.get("error"):
+        raise LoginDeclinedError("Access to Instagram was declined. Nothing was stored; you can connect at any time.")
+    code = query.get("code", "").removesuffix("#_")
+    if not code:
+        raise LoginCodeError("Instagram sent no code. Start connecting again from the beginning.")
+    return code
+
+
+def missing_scopes(login: Login, granted: tuple[str, ...]) -> tuple[str, ...]:
+    """The scopes nothing works without that were not granted."""
+    return tuple(scope for scope in REQUIRED_SCOPES[login] if scope not in granted)
+
+
+@dataclass(frozen=True)
+class MetaApp:
+    """The Meta app: for Instagram Login its Instagram app id and secret."""
+
+    app_id: str
+    secret: SecretStr
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "MetaApp":
+        """Raises `BadRequestError` naming the settings that are missing."""
+        if not settings.app_id or settings.app_secret is None:
+            raise BadRequestError(
+                "To log in, set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET to those of the Meta app."
+            )
+        return cls(settings.app_id, settings.app_secret)
+
+
+class MetaLogin:
+    """The logins of one Meta app. Calling it refreshes a token: it is the vault's refresher."""
+
+    def __init__(self, client: GraphClient, app: MetaApp) -> None:
+        self._client = client
+        self._app = app
+
+    async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+        """Refresh `token`. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
+        return await self.refresh(login, token)
+
+    def authorize_url(self, login: Login, *, redirect_uri: str, state: str) -> str:
+        """Where to send the person for consent."""
+        hosts = self._client.hosts
+        query = urlencode(
+            {
+                "client_id": self._app.app_id,
+                "redirect_uri": redirect_uri,
+                "response_type": "code",
+                "scope": ",".join(SCOPES[login]),
+                "state": state,
+            }
+        )
+        if login == "facebook":
+            return f"{hosts.facebook_dialog}/{hosts.version}/dialog/oauth?{query}"
+        return f"{hosts.instagram_dialog}/oauth/authorize?{query}"
+
+    async def exchange_code(self, login: Login, code: str, *, redirect_uri: str) -> CodeGrant:
+        """A short-lived token for a login's code. `redirect_uri` is the very one of `authorize_url`.
+
+        Raises `LoginCodeError` when the code was used, is too old or belongs to another redirect.
+        """
+        fields = {
+            "client_id": self._app.app_id,
+            "client_secret": self._app.secret.get_secret_value(),
+            "redirect_uri": redirect_uri,
+            "code": code.removesuffix("#_"),
+        }
+        if login == "facebook":
+            request = Request(self._facebook_token_url(), params=fields)
+        else:
+            form = {**fields, "grant_type": "authorization_code"}
+            request = Request(f"{self._client.hosts.instagram_api}/oauth/access_token", method="POST", form=form)
+        return await self._client.send(request, parse=lambda answer: read_code_grant(answer, now=self._client.clock()))
+
+    async def long_lived(self, login: Login, token: SecretStr) -> FreshToken:
+        """The sixty-day token for a short-lived one."""
+        if login == "facebook":
+            return await self._exchange_facebook(token)
+        params = {
+            "grant_type": "ig_exchange_token",
+            "client_secret": self._app.secret.get_secret_value(),
+            "access_token": token.get_secret_value(),
+        }
+        return await self._ask(Request(f"{self._client.hosts.instagram_graph}/access_token", params=params))
+
+    async def refresh(self, login: Login, token: SecretStr, *, issued_at: datetime | None = None) -> FreshToken:
+        """A long-lived token's sixty days, counted from now again; the token itself may be another one.
+
+        `issued_at` (UTC), when known, spares a call that Instagram would refuse. Raises `TokenDeadError` for an
+        expired or revoked token, `TokenTooYoungError`, other `GraphError`.
+        """
+        if login == "facebook":
+            return await self._exchange_facebook(token)
+        if issued_at is not None and self._client.clock() - issued_at < MIN_AGE_FOR_REFRESH:
+            raise TokenTooYoungError("Instagram refreshes a token only from 24 hours after it was issued.")
+        params = {"grant_type": "ig_refresh_token", "access_token": token.get_secret_value()}
+        return await self._ask(Request(f"{self._client.hosts.instagram_graph}/refresh_access_token", params=params))
+
+    async def _exchange_facebook(self, token: SecretStr) -> FreshToken:
+        """Facebook Login has no refresh: exchanging a valid long-lived token again renews it (facts §3.1)."""
+        params = {
+            "grant_type": "fb_exchange_token",
+            "client_id": self._app.app_id,
+            "client_secret": self._app.secret.get_secret_value(),
+            "fb_exchange_token": token.get_secret_value(),
+        }
+        return await self._ask(Request(self._facebook_token_url(), params=params))
+
+    async def _ask(self, request: Request) -> FreshToken:
+        return await self._client.send(request, parse=lambda answer: read_token(answer, now=self._client.clock()))
+
+    def _facebook_token_url(self) -> str:
+        return self._client.hosts.graph("facebook", "oauth/access_token")

@@ -1,0 +1,290 @@
+"""Both logins against the documented and the observed answers of the token endpoints."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from ig_pipeline.graph_api.accounts import find_accounts
+from ig_pipeline.graph_api.client import GraphClient
+from ig_pipeline.graph_api.errors import (
+    BadRequestError,
+    LoginCodeError,
+    MalformedAnswerError,
+    PermissionMissingError,
+    TokenDeadError,
+)
+from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
+from ig_pipeline.graph_api.hosts import Login, MetaHosts
+from ig_pipeline.graph_api.oauth import (
+    LoginDeclinedError,
+    MetaApp,
+    MetaLogin,
+    TokenTooYoungError,
+    code_of_callback,
+    missing_scopes,
+)
+from ig_pipeline.graph_api.token_answers import read_code_grant, read_token, read_token_facts
+from ig_pipeline.settings import load_settings
+from ig_pipeline_tests.graph_api.fake import NOON, Handler, client_of, refusal, script
+from ig_pipeline_tests.graph_api.recordings import load, needs_recordings
+
+pytestmark = pytest.mark.anyio
+APP = MetaApp("1234", SecretStr("app-secret"))
+TOKEN = SecretStr("short-token")
+BACK = "https://app.example/back"
+SIXTY_DAYS = timedelta(seconds=5183944)
+LONG: dict[str, Any] = {"access_token": "long-token", "token_type": "bearer", "expires_in": 5183944}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def login_of(handler: Handler) -> tuple[MetaLogin, list[httpx.Request]]:
+    client, fake = client_of(handler)
+    return MetaLogin(client, APP), fake.requests
+
+
+def form_of(request: httpx.Request) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+
+
+@pytest.mark.parametrize(
+    ("login", "address", "scope"),
+    [
+        ("facebook", "https://www.facebook.com/v25.0/dialog/oauth", "instagram_manage_insights"),
+        ("instagram", "https://www.instagram.com/oauth/authorize", "instagram_business_manage_insights"),
+    ],
+)
+async def test_the_dialog_is_metas_with_our_state_and_scopes(login: Login, address: str, scope: str) -> None:
+    meta, _ = login_of(script())
+    parts = urlsplit(meta.authorize_url(login, redirect_uri=BACK, state="s t"))
+    query = parse_qs(parts.query)
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == address
+    assert query["state"] == ["s t"]
+    assert query["redirect_uri"] == [BACK]
+    assert query["response_type"] == ["code"]
+    assert scope in query["scope"][0].split(",")
+
+
+def test_every_host_collapses_to_the_simulators() -> None:
+    client = GraphClient(MetaHosts.at("http://127.0.0.1:8990", "v25.0"))
+    for login in ("facebook", "instagram"):
+        url = MetaLogin(client, APP).authorize_url(login, redirect_uri=BACK, state="s")
+        assert url.startswith("http://127.0.0.1:8990/")
+
+
+async def test_a_facebook_code_becomes_a_short_token() -> None:
+    meta, requests = login_of(script({"access_token": "short", "token_type": "bearer", "expires_in": 3600}))
+    grant = await meta.exchange_code("facebook", "the-code", redirect_uri=BACK)
+    assert grant.token.get_secret_value() == "short"
+    assert grant.expires_at == NOON + timedelta(hours=1)
+    assert (grant.user_id, grant.scopes) == (None, ())
+    assert requests[0].url.path == "/v25.0/oauth/access_token"
+    assert dict(requests[0].url.params) == {
+        "client_id": "1234",
+        "client_secret": "app-secret",
+        "redirect_uri": BACK,
+        "code": "the-code",
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"data":[{"access_token":"short","user_id":"17841400000000001","permissions":"a,b"}]}',
+        b'{"access_token":"short","user_id":17841400000000001,"permissions":["a","b"]}',
+    ],
+    ids=["documented", "observed"],
+)
+async def test_an_instagram_code_becomes_a_short_token_in_either_shape(answer: bytes) -> None:
+    meta, requests = login_of(script(httpx.Response(200, content=answer)))
+    grant = await meta.exchange_code("instagram", "the-code#_", redirect_uri=BACK)
+    assert (grant.token.get_secret_value(), grant.user_id, grant.scopes) == ("short", "17841400000000001", ("a", "b"))
+    assert (requests[0].method, requests[0].url.host) == ("POST", "api.instagram.com")
+    assert form_of(requests[0])["code"] == "the-code"
+    assert not requests[0].url.query
+
+
+async def test_a_code_used_twice_says_so_in_either_envelope() -> None:
+    instagram = httpx.Response(
+        400, json={"error_type": "OAuthException", "code": 400, "error_message": "Matching code was not found"}
+    )
+    facebook = refusal("This authorization code has been used.", error_subcode=36009)
+    for login, answer in (("instagram", instagram), ("facebook", facebook)):
+        meta, requests = login_of(script(answer))
+        with pytest.raises(LoginCodeError):
+            await meta.exchange_code(login, "x", redirect_uri=BACK)  # type: ignore[arg-type] # a loop
+        assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("login", "address", "grant_type", "carries"),
+    [
+        ("facebook", "https://graph.facebook.com/v25.0/oauth/access_token", "fb_exchange_token", "fb_exchange_token"),
+        ("instagram", "https://graph.instagram.com/access_token", "ig_exchange_token", "access_token"),
+    ],
+)
+async def test_a_short_token_becomes_a_long_one(login: Login, address: str, grant_type: str, carries: str) -> None:
+    meta, requests = login_of(script(LONG))
+    fresh = await meta.long_lived(login, TOKEN)
+    assert fresh.token.get_secret_value() == "long-token"
+    assert fresh.expires_at == NOON + SIXTY_DAYS
+    assert str(requests[0].url.copy_with(query=None)) == address
+    assert requests[0].url.params["grant_type"] == grant_type
+    assert requests[0].url.params[carries] == "short-token"
+
+
+async def test_instagram_refreshes_without_the_apps_secret() -> None:
+    meta, requests = login_of(script(LONG))
+    fresh = await meta("instagram", TOKEN)
+    assert fresh.expires_at == NOON + SIXTY_DAYS
+    assert dict(requests[0].url.params) == {"grant_type": "ig_refresh_token", "access_token": "short-token"}
+    assert requests[0].url.path == "/refresh_access_token"
+
+
+async def test_facebook_refreshes_by_exchanging_again() -> None:
+    meta, requests = login_of(script(LONG))
+    await meta("facebook", TOKEN)
+    assert requests[0].url.params["grant_type"] == "fb_exchange_token"
+
+
+async def test_a_token_younger_than_a_day_is_not_sent_to_instagram() -> None:
+    meta, requests = login_of(script(LONG))
+    with pytest.raises(TokenTooYoungError):
+        await meta.refresh("instagram", TOKEN, issued_at=NOON - timedelta(hours=23))
+    assert not requests
+    await meta.refresh("instagram", TOKEN, issued_at=NOON - timedelta(hours=24))
+
+
+async def test_an_expired_token_cannot_be_refreshed() -> None:
+    meta, requests = login_of(script(refusal("Session has expired", code=190, error_subcode=463)))
+    with pytest.raises(TokenDeadError):
+        await meta("facebook", TOKEN)
+    assert len(requests) == 1
+
+
+async def test_no_secret_is_in_what_is_raised() -> None:
+    meta, _ = login_of(lambda request: httpx.ConnectError(str(request.url)))
+    with pytest.raises(Exception) as caught:
+        await meta("facebook", SecretStr("canary-token"))
+    assert "canary-token" not in repr(caught.value)
+    assert "app-secret" not in repr(caught.value)
+
+
+def test_a_callback_gives_its_code_without_the_tail() -> None:
+    assert code_of_callback({"code": "AQBx#_", "state": "s"}) == "AQBx"
+    with pytest.raises(LoginDeclinedError, match="Nothing was stored"):
+        code_of_callback({"error": "access_denied", "error_reason": "user_denied"})
+    with pytest.raises(LoginCodeError):
+        code_of_callback({})
+
+
+def test_missing_scopes_are_named() -> None:
+    assert missing_scopes("instagram", ("instagram_business_basic",)) == ("instagram_business_manage_insights",)
+    granted = ("instagram_basic", "instagram_manage_insights", "pages_show_list", "pages_read_engagement")
+    assert missing_scopes("facebook", granted) == ()
+
+
+def test_a_login_without_an_app_names_the_settings() -> None:
+    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_ID"):
+        MetaApp.from_settings(load_settings({}, env_file=None))
+
+
+def node(number: int) -> dict[str, Any]:
+    return {"id": str(17841400000000000 + number), "username": f"user{number}", "followers_count": number}
+
+
+async def test_pages_are_walked_and_those_without_instagram_passed_over() -> None:
+    first = {
+        "data": [{"id": "1", "name": "A", "instagram_business_account": node(1)}, {"id": "2", "name": "No Instagram"}],
+        "paging": {"cursors": {"after": "c"}, "next": "https://graph.facebook.com/v25.0/me/accounts?after=c"},
+    }
+    second = {"data": [{"id": "3", "name": "B", "instagram_business_account": node(2)}]}
+    client, fake = client_of(script(first, second))
+    found = await find_accounts(client, TOKEN, "facebook")
+    assert [(a.account_id, a.username) for a in found] == [
+        ("17841400000000001", "user1"),
+        ("17841400000000002", "user2"),
+    ]
+    assert "access_token" not in fake.params[0]["fields"]
+
+
+async def test_an_instagram_token_opens_its_own_account() -> None:
+    client, _ = client_of(
+        script({"user_id": 17841405822304914, "username": "u", "id": "990001", "account_type": "BUSINESS"})
+    )
+    [found] = await find_accounts(client, TOKEN, "instagram")
+    assert (found.account_id, found.login) == ("17841405822304914", "instagram")
+
+
+async def test_a_personal_account_is_no_account() -> None:
+    client, _ = client_of(script({"user_id": "1", "username": "u", "account_type": "PERSONAL"}))
+    assert await find_accounts(client, TOKEN, "instagram") == []
+
+
+async def test_an_account_without_a_name_is_malformed() -> None:
+    client, fake = client_of(lambda request: {"user_id": "1"})
+    with pytest.raises(MalformedAnswerError):
+        await find_accounts(client, TOKEN, "instagram")
+    assert len(fake.requests) == 8
+
+
+def facts(scopes: list[str], targets: dict[str, list[str]]) -> dict[str, Any]:
+    granular = [{"scope": scope, **({"target_ids": targets[scope]} if scope in targets else {})} for scope in scopes]
+    return {
+        "data": {"app_id": "1234", "is_valid": True, "expires_at": 0, "scopes": scopes, "granular_scopes": granular}
+    }
+
+
+async def test_pages_of_a_business_manager_are_found_by_what_was_granted() -> None:
+    granted = facts(["instagram_basic", "pages_show_list"], {"instagram_basic": ["17841400000000001"]})
+    client, fake = client_of(script({"data": []}, granted, node(1)))
+    [found] = await find_granted_accounts(client, APP, TOKEN, "facebook")
+    assert found.username == "user1"
+    assert fake.requests[1].headers["Authorization"] == "Bearer 1234|app-secret"
+
+
+async def test_granted_pages_lead_to_their_accounts() -> None:
+    granted = facts(["pages_show_list"], {"pages_show_list": ["77", "78"]})
+    page = {"id": "77", "instagram_business_account": node(1)}
+    gone = refusal("Unsupported get request.", error_subcode=33)
+    client, _ = client_of(script({"data": []}, granted, page, gone))
+    assert [a.username for a in await find_granted_accounts(client, APP, TOKEN, "facebook")] == ["user1"]
+
+
+async def test_without_the_business_scope_an_empty_listing_says_what_to_grant() -> None:
+    client, _ = client_of(script({"data": []}, facts(["instagram_basic"], {})))
+    with pytest.raises(PermissionMissingError) as caught:
+        await find_granted_accounts(client, APP, TOKEN, "facebook")
+    assert caught.value.scope == "business_management"
+
+
+async def test_with_the_business_scope_an_empty_listing_is_empty() -> None:
+    client, _ = client_of(script({"data": []}, facts(["business_management"], {})))
+    assert await find_granted_accounts(client, APP, TOKEN, "facebook") == []
+
+
+async def test_a_token_that_never_expires_has_no_expiry() -> None:
+    client, _ = client_of(script(facts(["instagram_basic"], {})))
+    found = await inspect_token(client, APP, TOKEN)
+    assert (found.is_valid, found.expires_at, found.targets) == (True, None, {})
+
+
+@needs_recordings
+def test_the_recorded_shapes_of_the_token_endpoints_are_read() -> None:
+    shapes = load("oauth_responses.json")
+    for name in ("fb_code_exchange_or_fb_exchange_token", "ig_long_lived_exchange", "ig_refresh"):
+        fresh = read_token(shapes[name], now=NOON)
+        assert fresh.token.get_secret_value() == shapes[name]["access_token"]
+        assert fresh.expires_at == NOON + SIXTY_DAYS
+    grant = read_code_grant(shapes["ig_short_lived_documented"], now=NOON)
+    assert (grant.user_id, grant.scopes[0]) == ("1020...", "instagram_business_basic")
+    found = read_token_facts(shapes["debug_token"])
+    assert found.expires_at == datetime.fromtimestamp(1577347200, UTC)
+    assert "pages_show_list" in found.scopes
