@@ -34,7 +34,7 @@ from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_ser
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
-_NOTHING: Mapping[str, Absence] = {}
+NO_ABSENCES: Mapping[str, Absence] = {}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ async def fetch_series(
     metrics: Collection[str] = DEFAULT_SERIES,
     first: date,
     last: date,
-    skip: Mapping[str, Absence] = _NOTHING,
+    skip: Mapping[str, Absence] = NO_ABSENCES,
 ) -> Series:
     """Daily values of series metrics for the Pacific days `first` to `last`, one call per thirty days.
 
@@ -95,7 +95,7 @@ async def fetch_totals(
     *,
     metrics: Collection[str] = DEFAULT_TOTALS,
     day: date,
-    skip: Mapping[str, Absence] = _NOTHING,
+    skip: Mapping[str, Absence] = NO_ABSENCES,
 ) -> Totals:
     """Values of `total_value` metrics for one Pacific day, in one call. Raises `GraphError`.
 
@@ -118,7 +118,7 @@ async def fetch_totals(
 
 
 async def fetch_follows(
-    client: GraphClient, credentials: Credentials, *, day: date, skip: Mapping[str, Absence] = _NOTHING
+    client: GraphClient, credentials: Credentials, *, day: date, skip: Mapping[str, Absence] = NO_ABSENCES
 ) -> Totals:
     """`follows` and `unfollows` of one Pacific day: a call of its own, for it needs a breakdown (facts §1.1).
 

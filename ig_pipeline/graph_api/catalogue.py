@@ -156,7 +156,8 @@ DEFAULT_TOTALS = (
 # for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (facts §1.1).
 FOLLOWS_AND_UNFOLLOWS = "follows_and_unfollows"
 FOLLOWS, UNFOLLOWS = "follows", "unfollows"
-DEMOGRAPHICS = ("follower_demographics", "engaged_audience_demographics", "reached_audience_demographics")
+FOLLOWER_DEMOGRAPHICS = "follower_demographics"
+DEMOGRAPHICS = (FOLLOWER_DEMOGRAPHICS, "engaged_audience_demographics", "reached_audience_demographics")
 ONLINE_FOLLOWERS = "online_followers"
 
 _FEED: frozenset[ProductType] = frozenset({"FEED"})

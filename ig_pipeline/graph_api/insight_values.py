@@ -57,6 +57,15 @@ def read_breakdown(answer: Json, metric: str) -> dict[tuple[str, ...], int] | No
     return dict(_result(entry) for entry in results)
 
 
+def read_hours(answer: Json) -> dict[str, dict[date, dict[int, int]]]:
+    """Values of `online_followers` by metric, Pacific day and hour; a day not counted yet is empty."""
+    return {
+        name: dict(map(_hours, row["values"]))
+        for name, row in _named(answer).items()
+        if isinstance(row.get("values"), list)
+    }
+
+
 def read_media_insights(answer: Json) -> dict[str, Number]:
     """Lifetime values of a post by metric, from `/{id}/insights` or an expanded `insights` field."""
     found: dict[str, Number] = {}
@@ -82,14 +91,25 @@ def _named(answer: Json) -> Mapping[str, Any]:
 
 
 def _point(bucket: object) -> tuple[date, Point | None]:
+    content, end_time = _bucket(bucket)
+    value = number(content)
+    return day_of_bucket(end_time), None if value is None else Point(int(value), end_time)
+
+
+def _hours(bucket: object) -> tuple[date, dict[int, int]]:
+    content, end_time = _bucket(bucket)
+    hours = content if isinstance(content, dict) else {}
+    counted = {hour: number(people) for hour, people in hours.items() if str(hour).isdigit()}
+    return day_of_bucket(end_time), {int(hour): int(people) for hour, people in counted.items() if people is not None}
+
+
+def _bucket(bucket: object) -> tuple[object, datetime]:
     if not isinstance(bucket, dict) or not isinstance(bucket.get("end_time"), str):
         raise MalformedAnswerError("The series has a bucket without its end_time.")
     try:
-        end_time = parse_end_time(bucket["end_time"])
+        return bucket.get("value"), parse_end_time(bucket["end_time"])
     except ValueError:
         raise MalformedAnswerError("The series has an end_time that is no time.") from None
-    value = number(bucket.get("value"))
-    return day_of_bucket(end_time), None if value is None else Point(int(value), end_time)
 
 
 def _result(entry: object) -> tuple[tuple[str, ...], int]:

@@ -1,0 +1,53 @@
+"""A version about to be switched off is said in time, with the date."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from ig_pipeline.graph_api.versions import SWITCHED_OFF, served_warning, version_warning
+from ig_pipeline.settings import Settings
+
+END = date(2028, 7, 29)
+
+
+@pytest.mark.parametrize(
+    ("today", "words"),
+    [
+        (END - timedelta(days=91), None),
+        (END - timedelta(days=90), "will be switched off on 2028-07-29, in 90 days"),
+        (END - timedelta(days=1), "in 1 days"),
+        (END, "was switched off on 2028-07-29"),
+        (END + timedelta(days=400), "was switched off"),
+    ],
+)
+def test_a_warning_comes_ninety_days_before(today: date, words: str | None) -> None:
+    warning = version_warning("v25.0", today)
+    if words is None:
+        assert warning is None
+    else:
+        assert warning is not None
+        assert words in warning.sentence
+        assert "IG_PIPELINE_GRAPH_VERSION" in warning.sentence
+        assert warning.switched_off == END
+
+
+def test_versions_outside_the_table() -> None:
+    today = date(2026, 11, 20)
+    assert version_warning("v26.0", today) is None
+    assert version_warning("v27.0", today) is None
+    old = version_warning("v9.0", today)
+    assert old is not None
+    assert "was switched off" in old.sentence
+    assert version_warning("v20.0", today) is not None
+
+
+def test_an_answer_from_another_version_is_noticed() -> None:
+    assert served_warning("v25.0", None) is None
+    assert served_warning("v25.0", "v25.0") is None
+    warning = served_warning("v21.0", "v26.0")
+    assert warning is not None
+    assert "answered with v26.0" in warning.sentence
+
+
+def test_the_default_version_is_in_the_table() -> None:
+    assert Settings.model_fields["graph_version"].default in SWITCHED_OFF
