@@ -87,6 +87,7 @@ class GraphClient:
         random: Callable[[], float] = randomness.random,
         retries: RetryPolicy = CALM,
         limits: Limits = MODEST,
+        timeout: httpx.Timeout = TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         quiet_chatty_loggers()
@@ -101,7 +102,7 @@ class GraphClient:
         self._calls: Counter[str] = Counter()
         self._memories: dict[str, AccountMemory] = {}
         pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, limits=pool, transport=transport, follow_redirects=False)
+        self._http = httpx.AsyncClient(timeout=timeout, limits=pool, transport=transport, follow_redirects=False)
 
     @classmethod
     def from_settings(

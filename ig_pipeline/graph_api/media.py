@@ -84,14 +84,26 @@ async def _page(
     listing: Listing, search: InsightSearch, params: Mapping[str, str | int], *, expand: bool
 ) -> list[Media]:
     """The next page, with insights if that is not refused; `search` learns of a refusal and finds the culprit."""
-    if expand and not search.hopeless:
+    if not expand or search.hopeless:
+        return await _ask(listing, params, ())
+    try:
+        return await _ask(listing, params, search.metrics)
+    except (BadRequestError, NoDataError) as error:
+        refusal = error
+    given = search.without_culprits(refusal)
+    if given:
         try:
-            return await listing.page({**params, "fields": fields_of_posts(search.metrics)}, _read_rows)
+            items = await _ask(listing, params, given)
         except (BadRequestError, NoDataError) as error:
             refusal = error
-        items = await listing.page({**params, "fields": fields_of_posts()}, _read_rows)
-        return await search.after_refusal(items, refusal)
-    return await listing.page({**params, "fields": fields_of_posts()}, _read_rows)
+        else:
+            return await search.after_refusal(items, refusal, given=given)
+    items = await _ask(listing, params, ())
+    return await search.after_refusal(items, refusal, given=())
+
+
+async def _ask(listing: Listing, params: Mapping[str, str | int], insights: tuple[str, ...]) -> list[Media]:
+    return await listing.page({**params, "fields": fields_of_posts(insights)}, _read_rows)
 
 
 def _read_rows(rows: list[Json]) -> list[Media]:

@@ -17,6 +17,9 @@ from ig_pipeline.graph_api.insight_values import Number, read_media_insights
 from ig_pipeline.graph_api.media_nodes import Media, MediaNode, read_node
 
 Refusal = BadRequestError | NoDataError
+
+# So few posts are asked for one by one: halving them could cost more.
+_FEW = 4
 BEFORE_CONVERSION = Absence(
     "before_conversion", "Posted before the account became professional: Instagram never has insights for it."
 )
@@ -59,65 +62,78 @@ class InsightSearch:
         self._found: dict[str, dict[str, Number]] = {}
         self._absent: dict[str, dict[str, Absence]] = {}
         self._dropped: dict[str, Absence] = {}
+        self._unexplained: dict[str, BadRequestError] = {}
 
     @property
     def hopeless(self) -> bool:
         """Pages get older: after the first post from before the conversion none has insights any more."""
         return self._cut is not None or not self.metrics
 
-    async def after_refusal(self, posts: list[Media], refusal: Refusal) -> list[Media]:
-        """The posts of a refused page with all insights that can be had. Raises a refusal no post is to blame for."""
-        unknown = self._unknown_to_the_api(refusal)
-        if unknown:
+    def without_culprits(self, refusal: Refusal) -> Metrics:
+        """What the refused page may be asked for instead; empty when the refusal names nobody."""
+        culprits = refusal.culprits_among(self.metrics) if isinstance(refusal, BadRequestError) else ()
+        return tuple(name for name in self.metrics if name not in culprits) if culprits else ()
+
+    async def after_refusal(self, posts: list[Media], refusal: Refusal, *, given: Metrics) -> list[Media]:
+        """The posts of a refused page with all insights that can be had; `given`: the metrics they came with.
+
+        Raises a refusal that neither a metric nor a post is to blame for.
+        """
+        open_ = tuple(name for name in self.metrics if name not in given)
+        if isinstance(refusal, BadRequestError) and refusal.rule == "unknown_metric" and given:
             # Not known to this version at all: no post is to blame, and no other page need ask.
-            self._dropped.update({name: absence_of(name, refusal) for name in unknown})
-            self.metrics = tuple(name for name in self.metrics if name not in unknown)
-            await self._settle(posts, None)
+            self._dropped.update({name: absence_of(name, refusal) for name in open_})
+            self.metrics = given
         else:
-            await self._settle(posts, refusal)
+            await self._settle(posts, open_, refusal)
+            self._raise_if_nobody_is_to_blame(posts)
         return [self._with(post) for post in posts]
 
     async def complete(self, posts: list[Media]) -> list[Media]:
         """`posts` with a value or an absence for every metric; asks again for what an answer left out."""
         missing = [post for post in posts if self._missing(post)]
         if len(missing) > 1:
-            await self._settle(missing, None)
+            await self._settle(missing, self.metrics, None)
             posts = [self._with(post) for post in posts]
             missing = [post for post in posts if self._missing(post)]
         for post in missing:
             await self._alone(post, self._missing(post))
         return [self._with(post) for post in posts]
 
-    async def _settle(self, posts: Sequence[Media], refusal: Refusal | None) -> bool:
-        """Ask for `posts` (newest first) together; halve on a refusal. True when none refused.
+    async def _settle(self, posts: Sequence[Media], metrics: Metrics, refusal: Refusal | None) -> bool:
+        """Ask for `metrics` of `posts` (newest first) together; halve on a refusal. True when none refused.
 
         `refusal`: the answer to exactly these posts, when it is known already.
         """
         posts = [post for post in posts if not self._before_cut(post)]
-        if not posts or not self.metrics:
+        if not posts or not metrics:
             return True
         if refusal is None:
             try:
-                await self._window(posts)
+                await self._window(posts, metrics)
             except (BadRequestError, NoDataError) as error:
                 refusal = error
             else:
                 return True
         if len(posts) == 1:
-            await self._blame(posts[0], refusal)
+            await self._blame(posts[0], metrics, refusal)
+            return False
+        if len(posts) <= _FEW and isinstance(refusal, BadRequestError):
+            for post in posts:
+                await self._alone(post, metrics)
             return False
         middle = len(posts) // 2
-        newer_good = await self._settle(posts[:middle], None)
+        newer_good = await self._settle(posts[:middle], metrics, None)
         # All newer ones are good, so the refusal was about the older ones: no call to learn that.
-        await self._settle(posts[middle:], refusal if newer_good else None)
+        await self._settle(posts[middle:], metrics, refusal if newer_good else None)
         return False
 
-    async def _window(self, posts: Sequence[Media]) -> None:
+    async def _window(self, posts: Sequence[Media], metrics: Metrics) -> None:
         """One call for the insights of `posts`, by the span of time they were posted in."""
         if len(posts) == 1:
             answer = await self._client.fetch(
                 f"{posts[0].id}/insights",
-                {"metric": ",".join(self.metrics)},
+                {"metric": ",".join(metrics)},
                 credentials=self._credentials,
                 parse=read_media_insights,
                 meter=self._meter,
@@ -128,7 +144,7 @@ class InsightSearch:
         nodes = await self._client.fetch(
             f"{self._credentials.account_id}/media",
             {
-                "fields": f"id,insights.metric({','.join(self.metrics)})",
+                "fields": f"id,insights.metric({','.join(metrics)})",
                 # A second more on both ends: nothing says whether they are included.
                 "since": min(times) - 1,
                 "until": max(times) + 1,
@@ -141,16 +157,16 @@ class InsightSearch:
         for node in nodes:
             self._found.setdefault(node.id, {}).update(node.insights or {})
 
-    async def _blame(self, post: Media, refusal: Refusal) -> None:
+    async def _blame(self, post: Media, metrics: Metrics, refusal: Refusal) -> None:
         """`post` alone was refused: record why, and get what it can give besides."""
         if isinstance(refusal, NoDataError):
             self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", refusal)
             if refusal.reason == "before_conversion":
                 self._cut = max(post.timestamp, self._cut or post.timestamp)
             return
-        culprits = refusal.culprits_among(self.metrics)
+        culprits = refusal.culprits_among(metrics)
         self._absent.setdefault(post.id, {}).update({name: absence_of(name, refusal) for name in culprits})
-        rest = tuple(name for name in self.metrics if name not in culprits)
+        rest = tuple(name for name in metrics if name not in culprits)
         if rest:
             await self._alone(post, rest)
 
@@ -160,12 +176,21 @@ class InsightSearch:
                 self._client, self._credentials, post.id, metrics, meter=self._meter
             )
         except NoDataError as error:
-            await self._blame(post, error)
+            await self._blame(post, metrics, error)
         except ObjectGoneError as error:
             self._absent.setdefault(post.id, {})["insights"] = Absence("gone", str(error))
+        except BadRequestError as error:
+            self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", error)
+            self._unexplained[post.id] = error
         else:
             self._found.setdefault(post.id, {}).update(values)
             self._absent.setdefault(post.id, {}).update(absences)
+
+    def _raise_if_nobody_is_to_blame(self, posts: Sequence[Media]) -> None:
+        """One post that refuses everything is odd; when all do, the request is."""
+        errors = [self._unexplained[post.id] for post in posts if post.id in self._unexplained]
+        if len(errors) > 1 and len(errors) == len(posts):
+            raise errors[0]
 
     def _missing(self, post: Media) -> Metrics:
         if self._before_cut(post):
@@ -185,11 +210,6 @@ class InsightSearch:
 
     def _before_cut(self, post: Media) -> bool:
         return self._cut is not None and post.timestamp <= self._cut
-
-    def _unknown_to_the_api(self, refusal: Refusal) -> Metrics:
-        if isinstance(refusal, BadRequestError) and refusal.rule == "unknown_metric":
-            return refusal.culprits_among(self.metrics)
-        return ()
 
 
 def _read_nodes(answer: Json) -> list[MediaNode]:

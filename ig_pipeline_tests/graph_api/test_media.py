@@ -10,7 +10,7 @@ import pytest
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.errors import MalformedAnswerError, ObjectGoneError, PermissionMissingError
+from ig_pipeline.graph_api.errors import BadRequestError, MalformedAnswerError, ObjectGoneError, PermissionMissingError
 from ig_pipeline.graph_api.media import iterate_media, read_post
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.pages import PageCapError, iterate_pages
@@ -199,6 +199,41 @@ async def test_one_post_that_refuses_a_metric_keeps_the_rest_and_so_do_all_other
     assert shelf.calls <= 18
 
 
+async def test_many_posts_that_refuse_a_metric_cost_no_more_than_asking_each() -> None:
+    shelf = Shelf(24, refuses={str(1000 + number): "views" for number in range(0, 24, 2)})
+    client, _ = client_of(shelf)
+    items = await walk(client)
+    assert [item.absences["views"].reason if "views" in item.absences else None for item in items] == [
+        "not_supported" if number % 2 == 0 else None for number in range(24)
+    ]
+    assert all((item.insights or {}).keys() >= {"saved", "reach"} for item in items)
+    assert shelf.calls <= 2 + 24 + 14
+
+
+async def test_a_post_that_refuses_everything_without_a_word_costs_only_itself() -> None:
+    def answer(request: httpx.Request) -> Answer:
+        insights = "insights" in request.url.path or "insights" in request.url.params.get("fields", "")
+        if insights and (bad is None or touches(request, bad)):
+            return refusal("(#100) Invalid parameter")
+        return shelf(request)
+
+    def touches(request: httpx.Request, number: str) -> bool:
+        if request.url.path.endswith("/insights"):
+            return f"/{number}/" in request.url.path
+        at = int((START - timedelta(hours=int(number) - 1000)).timestamp())
+        return int(request.url.params.get("since", 0)) <= at <= int(request.url.params.get("until", 2**40))
+
+    bad: str | None = "1007"
+    shelf = Shelf(20)
+    client, _ = client_of(answer)
+    items = await walk(client)
+    assert [item.id for item in items if not complete(item)] == ["1007"]
+    assert items[7].absences["insights"].reason == "not_supported"
+    bad = None
+    with pytest.raises(BadRequestError):
+        await walk(client)
+
+
 async def test_an_unknown_metric_is_left_out_for_all() -> None:
     def answer(request: httpx.Request) -> Answer:
         if "impressions" in request.url.params["fields"]:
@@ -210,7 +245,7 @@ async def test_an_unknown_metric_is_left_out_for_all() -> None:
     items = await walk(client, metrics=("impressions", "saved"))
     assert all(item.insights == {"saved": int(item.id)} for item in items)
     assert all(item.absences["impressions"].reason == "not_supported" for item in items)
-    assert len(fake.requests) == 4
+    assert len(fake.requests) == 3
 
 
 async def test_insights_left_out_of_a_page_are_asked_for_again() -> None:
