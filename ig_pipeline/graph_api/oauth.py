@@ -74,21 +74,33 @@ class MetaApp:
         """Raises `BadRequestError` naming the settings that are missing."""
         if not settings.app_id or settings.app_secret is None:
             raise BadRequestError(
-                "To log in, set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET to those of the Meta app."
+                "To log in or renew a token, set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET, those of the Meta app."
             )
         return cls(settings.app_id, settings.app_secret)
 
 
+_NO_APP = MetaApp("", SecretStr(""))
+
+
+class TokenRefresher:
+    """The vault's refresher. Only Facebook Login needs the app for it: its settings are read when it is asked."""
+
+    def __init__(self, client: GraphClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+        """`token` renewed. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
+        app = _NO_APP if login == "instagram" else MetaApp.from_settings(self._settings)
+        return await MetaLogin(self._client, app).refresh(login, token)
+
+
 class MetaLogin:
-    """The logins of one Meta app. Calling it refreshes a token: it is the vault's refresher."""
+    """The logins of one Meta app."""
 
     def __init__(self, client: GraphClient, app: MetaApp) -> None:
         self._client = client
         self._app = app
-
-    async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
-        """Refresh `token`. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
-        return await self.refresh(login, token)
 
     def authorize_url(self, login: Login, *, redirect_uri: str, state: str) -> str:
         """Where to send the person for consent."""

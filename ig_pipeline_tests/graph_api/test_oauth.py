@@ -23,6 +23,7 @@ from ig_pipeline.graph_api.oauth import (
     LoginDeclinedError,
     MetaApp,
     MetaLogin,
+    TokenRefresher,
     TokenTooYoungError,
     code_of_callback,
     missing_scopes,
@@ -141,17 +142,23 @@ async def test_a_short_token_becomes_a_long_one(login: Login, address: str, gran
 
 
 async def test_instagram_refreshes_without_the_apps_secret() -> None:
-    meta, requests = login_of(script(LONG))
-    fresh = await meta("instagram", TOKEN)
+    client, fake = client_of(script(LONG))
+    requests = fake.requests
+    refresher = TokenRefresher(client, load_settings({}, env_file=None))
+    fresh = await refresher("instagram", TOKEN)
+    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_SECRET"):
+        await refresher("facebook", TOKEN)
     assert fresh.expires_at == NOON + SIXTY_DAYS
     assert dict(requests[0].url.params) == {"grant_type": "ig_refresh_token", "access_token": "short-token"}
     assert requests[0].url.path == "/refresh_access_token"
 
 
 async def test_facebook_refreshes_by_exchanging_again() -> None:
-    meta, requests = login_of(script(LONG))
-    await meta("facebook", TOKEN)
-    assert requests[0].url.params["grant_type"] == "fb_exchange_token"
+    client, fake = client_of(script(LONG))
+    settings = load_settings({"IG_PIPELINE_APP_ID": "1234", "IG_PIPELINE_APP_SECRET": "app-secret"}, env_file=None)
+    await TokenRefresher(client, settings)("facebook", TOKEN)
+    assert fake.requests[0].url.params["grant_type"] == "fb_exchange_token"
+    assert fake.requests[0].url.params["client_id"] == "1234"
 
 
 async def test_a_token_younger_than_a_day_is_not_sent_to_instagram() -> None:
@@ -165,14 +172,14 @@ async def test_a_token_younger_than_a_day_is_not_sent_to_instagram() -> None:
 async def test_an_expired_token_cannot_be_refreshed() -> None:
     meta, requests = login_of(script(refusal("Session has expired", code=190, error_subcode=463)))
     with pytest.raises(TokenDeadError):
-        await meta("facebook", TOKEN)
+        await meta.refresh("facebook", TOKEN)
     assert len(requests) == 1
 
 
 async def test_no_secret_is_in_what_is_raised() -> None:
     meta, _ = login_of(lambda request: httpx.ConnectError(str(request.url)))
     with pytest.raises(Exception) as caught:
-        await meta("facebook", SecretStr("canary-token"))
+        await meta.refresh("facebook", SecretStr("canary-token"))
     assert "canary-token" not in repr(caught.value)
     assert "app-secret" not in repr(caught.value)
 
