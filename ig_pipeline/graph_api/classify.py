@@ -32,7 +32,7 @@ DEFAULT_BLOCK = timedelta(minutes=15)
 
 _RATE_LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _APP_WIDE_CODES = frozenset({4})
-_TOKEN_CODES = frozenset({102, 190})
+_TOKEN_CODES = frozenset({102, 104, 190})
 _TRANSIENT_CODES = frozenset({1, 2})
 _BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE = 2108006, 33, 2874010
 _CODE_USED_SUBCODES = frozenset({36007, 36008, 36009})  # expired, for another redirect, used before

@@ -13,12 +13,12 @@ from ig_pipeline.graph_api.errors import GraphError, TransientError
 class RetryPolicy:
     """`attempts`: tries of one call in all. `reduce_attempts`: how many of them may end in "ask for less" (code 1).
 
-    With one call in three failing, eight attempts leave one call in 6,600 without an answer, at 1.5 calls each on
+    With one call in three failing, ten attempts leave one call in 59,000 without an answer, at 1.5 calls each on
     average; five would leave one in 243, so every seventh backfill of 33 calls would lose a day.
     Waits are in seconds: 0.5, 1, 2 … 30, each cut by up to half at random so that accounts don't march in step.
     """
 
-    attempts: int = 8
+    attempts: int = 10
     reduce_attempts: int = 3
     base: float = 0.5
     cap: float = 30.0

@@ -329,7 +329,7 @@ async def test_a_cursor_that_always_repeats_ends_the_walk() -> None:
     client, fake = client_of(lambda request: page("a"))
     with pytest.raises(MalformedAnswerError, match="repeats a cursor"):
         await listed(client)
-    assert len(fake.requests) == 9
+    assert len(fake.requests) == 11
 
 
 async def test_a_listing_without_end_is_stopped() -> None:

@@ -239,7 +239,7 @@ async def test_an_account_without_a_name_is_malformed() -> None:
     client, fake = client_of(lambda request: {"user_id": "1"})
     with pytest.raises(MalformedAnswerError):
         await find_accounts(client, TOKEN, "instagram")
-    assert len(fake.requests) == 8
+    assert len(fake.requests) == 10
 
 
 def facts(scopes: list[str], targets: dict[str, list[str]]) -> dict[str, Any]:
