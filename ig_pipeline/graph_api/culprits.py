@@ -19,6 +19,8 @@ Ask = Callable[[Metrics], Awaitable[Mapping[str, T]]]
 # A metric counts as silently missing after so many answers to a question of its own lacked it. One would call every
 # 1,500th lossy answer of a storm an absence for good.
 RE_ASKS = 2
+# Reasons that may hold for one metric and not for its neighbour; the others are about the post as a whole.
+_OF_A_METRIC = frozenset({"too_few_people", "too_few_followers"})
 # Refusals that are about the request as a whole; no metric is to blame.
 _NO_CULPRIT = frozenset({"app_secret_proof", "range_too_long"})
 
@@ -35,7 +37,7 @@ async def ask_for(metrics: Metrics, ask: Ask[T]) -> Found[T]:
     """The values of `metrics`, by as few calls of `ask` as possible, and an absence for each that cannot be had.
 
     Raises the `GraphError` of a refusal that is not about metrics: also when every single metric is refused without
-    being named, for then the request is at fault.
+    being named, for then the request is at fault. Raises `NoDataError` when it is about the post asked for.
     """
     found: Found[T] = Found()
     unnamed: dict[str, GraphError] = {}
@@ -91,6 +93,8 @@ async def _ask(metrics: Metrics, ask: Ask[T], found: Found[T], unnamed: dict[str
             await _halve(metrics, ask, found, unnamed, error)
         return
     except NoDataError as error:
+        if error.reason not in _OF_A_METRIC:
+            raise
         if len(metrics) == 1:
             found.absences[metrics[0]] = absence_of(metrics[0], error)
         else:
