@@ -100,19 +100,26 @@ class GraphClient:
         self._retries = retries
         self._throttle = Throttle(limits, clock=clock, sleep=sleep)
         self._calls: Counter[str] = Counter()
+        self._failures_in_a_row = 0
         self._memories: dict[str, AccountMemory] = {}
         pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
         self._http = httpx.AsyncClient(timeout=timeout, limits=pool, transport=transport, follow_redirects=False)
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, *, clock: Clock = utc_now, transport: httpx.AsyncBaseTransport | None = None
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock = utc_now,
+        retries: RetryPolicy = CALM,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> "GraphClient":
-        """The client the settings describe."""
+        """The client the settings describe; with `retries.BRISK` for somebody who waits for an answer."""
         return cls(
             MetaHosts.at(settings.graph_url, settings.graph_version),
             app_secret=settings.app_secret,
             clock=clock,
+            retries=retries,
             transport=transport,
         )
 
@@ -162,12 +169,19 @@ class GraphClient:
         failures = reductions = 0
         while True:
             try:
-                return parse(await self._once(request, meter))
+                found = parse(await self._once(request, meter))
             except GraphError as error:
                 failures += 1
+                transient = isinstance(error, TransientError)
+                self._failures_in_a_row = self._failures_in_a_row + 1 if transient else 0
                 reductions += isinstance(error, TransientError) and error.reduce
-                if not self._retries.allows_another(error, failures=failures, reductions=reductions):
+                if not self._retries.allows_another(
+                    error, failures=failures, reductions=reductions, in_a_row=self._failures_in_a_row
+                ):
                     raise
+            else:
+                self._failures_in_a_row = 0
+                return found
             await self._sleep(self._retries.wait(failures, self._random))
 
     async def _once(self, request: Request, meter: CallMeter | None) -> Json:

@@ -15,6 +15,8 @@ class RetryPolicy:
 
     With one call in three failing, ten attempts leave one call in 59,000 without an answer, at 1.5 calls each on
     average; five would leave one in 243, so every seventh backfill of 33 calls would lose a day.
+    `outage`: failures in a row, over all calls of a client, after which a call is tried only twice: Meta is down, and
+    the patience of a hundred accounts, one after the other, would take hours.
     Waits are in seconds: 0.5, 1, 2 … 30, each cut by up to half at random so that accounts don't march in step.
     """
 
@@ -22,17 +24,25 @@ class RetryPolicy:
     reduce_attempts: int = 3
     base: float = 0.5
     cap: float = 30.0
+    outage: int = 50
 
     def wait(self, failures: int, random: Callable[[], float]) -> float:
         """Seconds before the next try after `failures` failed ones; `random` gives numbers in [0, 1)."""
         full = min(self.cap, self.base * 2 ** (failures - 1))
         return float(full * (1 - random() / 2))
 
-    def allows_another(self, error: GraphError, *, failures: int, reductions: int) -> bool:
-        """Whether to try again after `error`, the last of `failures` failures, `reductions` of them "ask for less"."""
-        if not isinstance(error, TransientError) or failures >= self.attempts:
+    def allows_another(self, error: GraphError, *, failures: int, reductions: int, in_a_row: int) -> bool:
+        """Whether to try again after `error`.
+
+        It is the last of the call's `failures`, `reductions` of them "ask for less", and the last of `in_a_row`
+        failures of all calls since one succeeded.
+        """
+        attempts = self.attempts if in_a_row < self.outage else min(self.attempts, 2)
+        if not isinstance(error, TransientError) or failures >= attempts:
             return False
         return not error.reduce or reductions < self.reduce_attempts
 
 
+# For the nightly work, which has time; and for somebody who waits for an answer: some two seconds.
 CALM = RetryPolicy()
+BRISK = RetryPolicy(attempts=3, reduce_attempts=2)

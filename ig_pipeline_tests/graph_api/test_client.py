@@ -19,6 +19,7 @@ from ig_pipeline.graph_api.errors import (
     TransientError,
     UnreachableError,
 )
+from ig_pipeline.graph_api.retries import BRISK
 from ig_pipeline.graph_api.throttle import Limits
 from ig_pipeline_tests.graph_api.fake import ACCOUNT, CREDENTIALS, NOON, Time, client_of, refusal, script
 
@@ -122,6 +123,31 @@ async def test_patience_grows_and_ends() -> None:
         await client.get("me", {}, credentials=CREDENTIALS)
     assert len(fake.requests) == 10
     assert time.slept == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+async def test_when_nothing_answers_any_more_calls_give_up_soon() -> None:
+    down = [True]
+    client, fake = client_of(lambda request: httpx.Response(503) if down[0] else {})
+    for expected in (10, 10, 10, 10, 10, 2, 2):
+        before = len(fake.requests)
+        with pytest.raises(MalformedAnswerError):
+            await client.get("me", {}, credentials=CREDENTIALS)
+        assert len(fake.requests) - before == expected
+    down[0] = False
+    await client.get("me", {}, credentials=CREDENTIALS)
+    down[0] = True
+    before = len(fake.requests)
+    with pytest.raises(MalformedAnswerError):
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert len(fake.requests) - before == 10
+
+
+async def test_somebody_who_waits_hears_soon() -> None:
+    time = Time()
+    client, _ = client_of(lambda request: httpx.ConnectError("refused"), time=time, retries=BRISK)
+    with pytest.raises(UnreachableError, match="IG_PIPELINE_GRAPH_URL"):
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert sum(time.slept) < 2
 
 
 async def test_ask_for_less_is_repeated_only_a_few_times() -> None:
