@@ -1,0 +1,1 @@
+"""Alembic's revisions of `storage.tables`, the same for both databases."""

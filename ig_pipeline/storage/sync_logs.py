@@ -1,0 +1,92 @@
+"""`instagram_sync_logs`: the ledger. One row per cell and run, in the transaction of the rows it speaks of.
+
+What is complete, what is missing and what failed is read from here, whoever filled it: Dagster or the command line.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.tables import instagram_sync_logs as table
+from ig_pipeline.storage.upsert import upsert
+
+KEY = ("u_id", "account_id", "asset", "date", "run_id")
+WRITTEN = ("complete", "partial")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell in one run. Times are UTC."""
+
+    account_key: str
+    asset: str
+    date: date
+    run_id: str
+    status: str
+    rows: int
+    calls: int
+    absences: Mapping[str, str]
+    error_type: str | None
+    error_message: str | None
+    started_at: datetime
+    finished_at: datetime
+
+
+_FIELDS = tuple(Entry.__dataclass_fields__)
+
+
+def record(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ledger rows; the same cell in the same run again replaces its row."""
+    upsert(db, table, rows, key=KEY, observed=None)
+
+
+def last_written(db: sa.Connection, connection: Connection, asset: str, day: date) -> Entry | None:
+    """The newest entry of a cell whose rows are in the database."""
+    statement = (
+        _entries()
+        .where(
+            table.c.u_id == connection.u_id,
+            table.c.account_id == connection.account_id,
+            table.c.asset == asset,
+            table.c.date == day,
+            table.c.status.in_(WRITTEN),
+        )
+        .order_by(table.c.finished_at.desc(), table.c.id.desc())
+        .limit(1)
+    )
+    row = db.execute(statement).first()
+    return Entry(**row._mapping) if row else None
+
+
+def days_written(
+    db: sa.Connection, connection: Connection, asset: str, *, first: date | None = None, last: date | None = None
+) -> list[date]:
+    """The days of an asset whose rows are in the database, ascending, ends included."""
+    conditions = [
+        table.c.u_id == connection.u_id,
+        table.c.account_id == connection.account_id,
+        table.c.asset == asset,
+        table.c.status.in_(WRITTEN),
+    ]
+    if first is not None:
+        conditions.append(table.c.date >= first)
+    if last is not None:
+        conditions.append(table.c.date <= last)
+    return list(db.execute(sa.select(table.c.date).where(*conditions).distinct().order_by(table.c.date)).scalars())
+
+
+def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit: int = 20) -> list[Entry]:
+    """The newest failed cells, newest first."""
+    statement = _entries().where(table.c.status == "failed")
+    if account_key is not None:
+        statement = statement.where(table.c.account_key == account_key)
+    rows = db.execute(statement.order_by(table.c.finished_at.desc(), table.c.id.desc()).limit(limit))
+    return [Entry(**row._mapping) for row in rows]
+
+
+def _entries() -> sa.Select[Any]:
+    return sa.select(*(table.c[name] for name in _FIELDS))

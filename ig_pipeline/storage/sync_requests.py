@@ -1,0 +1,139 @@
+"""`sync_requests`: work asked for from outside Dagster, once each.
+
+Whoever asks writes a row in the transaction that answers its caller; Dagster's sensor turns due rows into runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ig_pipeline.storage.tables import sync_requests as table
+
+QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """Days `first` to `last` (Instagram's, both included) of one account, not before `not_before` (UTC)."""
+
+    id: int
+    kind: str
+    account_key: str
+    first: date
+    last: date
+    requested_by: str
+    reason: str
+    options: Mapping[str, Any]
+    not_before: datetime
+    status: str
+    run_id: str | None
+    created_at: datetime
+    launched_at: datetime | None
+    detail: str | None
+
+
+_FIELDS = tuple(SyncRequest.__dataclass_fields__)
+
+
+def enqueue(
+    db: sa.Connection,
+    *,
+    kind: str,
+    account_key: str,
+    first: date,
+    last: date,
+    requested_by: str,
+    reason: str,
+    options: Mapping[str, Any] | None = None,
+    not_before: datetime | None = None,
+    dedupe: str | None = None,
+    now: datetime,
+) -> SyncRequest:
+    """Add a request; one with the same `dedupe` is returned as it stands instead of asked for twice."""
+    values = {
+        "kind": kind,
+        "account_key": account_key,
+        "first": first,
+        "last": last,
+        "requested_by": requested_by,
+        "reason": reason,
+        "options": dict(options or {}),
+        "not_before": not_before or now,
+        "status": QUEUED,
+        "dedupe_key": dedupe,
+        "created_at": now,
+    }
+    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    statement = insert.values(values).on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(table.c.id)
+    made = db.execute(statement).scalar_one_or_none()
+    return _one(db, table.c.id == made if made is not None else table.c.dedupe_key == dedupe)
+
+
+def by_id(db: sa.Connection, request_id: int) -> SyncRequest | None:
+    """The request with this id, or None."""
+    found = _select(db, table.c.id == request_id)
+    return found[0] if found else None
+
+
+def due(db: sa.Connection, *, now: datetime, limit: int = 100) -> list[SyncRequest]:
+    """Queued requests whose time has come, oldest first."""
+    return _select(db, table.c.status == QUEUED, table.c.not_before <= now, limit=limit)
+
+
+def waiting(db: sa.Connection) -> int:
+    """How many requests are queued, due or not."""
+    return int(db.execute(sa.select(sa.func.count()).where(table.c.status == QUEUED)).scalar_one())
+
+
+def launched(db: sa.Connection) -> list[SyncRequest]:
+    """Requests that have become a run whose end is not known yet."""
+    return _select(db, table.c.status == LAUNCHED)
+
+
+def recent(db: sa.Connection, *, kind: str | None = None, limit: int = 20) -> list[SyncRequest]:
+    """The newest requests, newest first."""
+    conditions = [table.c.kind == kind] if kind else []
+    return _select(db, *conditions, order=table.c.id.desc(), limit=limit)
+
+
+def mark_launched(db: sa.Connection, request_id: int, *, run_id: str | None, now: datetime) -> bool:
+    """Queued → launched; False if somebody else was first."""
+    return _move(db, request_id, frm=(QUEUED,), to=LAUNCHED, run_id=run_id, launched_at=now)
+
+
+def mark_done(db: sa.Connection, request_id: int, *, run_id: str | None = None, detail: str | None = None) -> bool:
+    """The work is finished. False if it was already."""
+    return _move(
+        db, request_id, frm=(QUEUED, LAUNCHED), to=DONE, detail=detail, **({"run_id": run_id} if run_id else {})
+    )
+
+
+def mark_failed(db: sa.Connection, request_id: int, *, detail: str) -> bool:
+    """The work failed, with a sentence for whoever asked. False if its end was known already."""
+    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=FAILED, detail=detail)
+
+
+def _move(db: sa.Connection, request_id: int, *, frm: tuple[str, ...], to: str, **values: object) -> bool:
+    result = db.execute(
+        sa.update(table).where(table.c.id == request_id, table.c.status.in_(frm)).values(status=to, **values)
+    )
+    return result.rowcount == 1
+
+
+def _one(db: sa.Connection, condition: sa.ColumnElement[bool]) -> SyncRequest:
+    return _select(db, condition)[0]
+
+
+def _select(
+    db: sa.Connection,
+    *conditions: sa.ColumnElement[bool],
+    order: sa.ColumnElement[Any] | None = None,
+    limit: int | None = None,
+) -> list[SyncRequest]:
+    columns = [table.c[name] for name in _FIELDS]
+    statement = sa.select(*columns).where(*conditions).order_by(table.c.id if order is None else order).limit(limit)
+    return [SyncRequest(**row._mapping) for row in db.execute(statement)]

@@ -1,0 +1,225 @@
+"""Every table of the pipeline, once, for both databases.
+
+Names and meanings of design §8 are a contract with the people who read these tables. Only definitions here:
+what is done with an aggregate stands in its own module, what changes a table in `migrations`.
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = sa.MetaData(naming_convention=NAMING)
+
+BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite numbers rows by itself only in a column declared INTEGER."""
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An instant with its zone, stored and returned in UTC. SQLite keeps no zone, so a naive value is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """UTC for the database. Raises `ValueError` for a time without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A time without a zone cannot be stored.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """The instant, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _key() -> sa.Column[int]:
+    return sa.Column("id", BigKey, primary_key=True, autoincrement=True)
+
+
+def _owner() -> sa.Column[int]:
+    return sa.Column("u_id", BigKey, sa.ForeignKey("users.u_id", ondelete="CASCADE"), nullable=False)
+
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("u_id", BigKey, primary_key=True, autoincrement=True),
+    sa.Column("email", sa.Text, nullable=False, unique=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+user_tokens = sa.Table(
+    "user_tokens",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("provider", sa.Text, nullable=False, server_default="instagram"),
+    sa.Column("login", sa.Text, nullable=False),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("username", sa.Text, nullable=False),
+    sa.Column("account_key", sa.Text, nullable=False, unique=True),
+    sa.Column("access_token", sa.Text),
+    sa.Column("token_version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("scopes", sa.Text, nullable=False, server_default=""),
+    sa.Column("issued_at", UtcDateTime),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("connected_at", UtcDateTime, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("status_message", sa.Text),
+    sa.Column("initial_backfill_first", sa.Date),
+    sa.Column("initial_backfill_last", sa.Date),
+    sa.Column("initial_backfill_requested_at", UtcDateTime),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_until", UtcDateTime),
+    sa.UniqueConstraint("u_id", "provider", "account_id"),
+    sa.Index(None, "status"),
+)
+
+instagram_insights = sa.Table(
+    "instagram_insights",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("metric", sa.Text, nullable=False),
+    sa.Column("end_time", UtcDateTime, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("metric_type", sa.Text, nullable=False),
+    sa.Column("value", sa.BigInteger, nullable=False),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "metric", "end_time"),
+    sa.Index(None, "account_id", "date"),
+)
+
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("reach", sa.BigInteger),
+    sa.Column("engagement", sa.BigInteger),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "date", "source"),
+)
+
+_POST_NUMBERS = (
+    "like_count",
+    "comments_count",
+    "saved",
+    "reach",
+    "views",
+    "shares",
+    "total_interactions",
+)
+
+
+def _post_numbers() -> list[sa.Column[int]]:
+    return [
+        *(sa.Column(name, sa.BigInteger) for name in _POST_NUMBERS),
+        sa.Column("engagement", sa.BigInteger, nullable=False),
+    ]
+
+
+media_engagement = sa.Table(
+    "media_engagement",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("media_id", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("posted_at", UtcDateTime, nullable=False),
+    sa.Column("media_type", sa.Text),
+    sa.Column("media_product_type", sa.Text),
+    sa.Column("permalink", sa.Text),
+    sa.Column("caption", sa.Text),
+    *_post_numbers(),
+    sa.Column("absences", sa.JSON, nullable=False),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "media_id"),
+    sa.Index(None, "account_id", "date"),
+)
+
+media_engagement_snapshots = sa.Table(
+    "media_engagement_snapshots",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("media_id", sa.Text, nullable=False),
+    sa.Column("observed_on", sa.Date, nullable=False),
+    *_post_numbers(),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "media_id", "observed_on"),
+)
+
+instagram_sync_logs = sa.Table(
+    "instagram_sync_logs",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("account_key", sa.Text, nullable=False),
+    sa.Column("asset", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("absences", sa.JSON, nullable=False),
+    sa.Column("error_type", sa.Text),
+    sa.Column("error_message", sa.Text),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "asset", "date", "run_id"),
+    sa.Index(None, "account_id", "asset", "date"),
+)
+
+sync_requests = sa.Table(
+    "sync_requests",
+    metadata,
+    _key(),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("account_key", sa.Text, nullable=False),
+    sa.Column("first", sa.Date, nullable=False),
+    sa.Column("last", sa.Date, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("not_before", UtcDateTime, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("dedupe_key", sa.Text, unique=True),
+    sa.Column("run_id", sa.Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("launched_at", UtcDateTime),
+    sa.Column("detail", sa.Text),
+    sa.Index(None, "status", "not_before"),
+)
+
+metric_absences = sa.Table(
+    "metric_absences",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("metric", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
+    sa.Column("recheck_after", UtcDateTime),
+    sa.UniqueConstraint("u_id", "account_id", "subject", "metric"),
+)
