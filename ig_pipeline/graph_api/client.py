@@ -65,8 +65,8 @@ class Request:
     url: str
     account_id: str = ""
     method: Literal["GET", "POST"] = "GET"
-    params: Parameters = field(default_factory=dict)
-    form: Mapping[str, str] | None = None
+    params: Parameters = field(default_factory=dict, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
 
 

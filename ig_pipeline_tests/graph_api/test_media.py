@@ -1,5 +1,6 @@
 """Posts: pages, culprits found at few calls, and everything a post can give besides."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -7,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
 from ig_pipeline.graph_api.client import GraphClient
@@ -338,3 +341,32 @@ async def test_a_listing_without_end_is_stopped() -> None:
     with pytest.raises(PageCapError):
         await listed(client, cap=10)
     assert len(fake.requests) == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(1, 130),
+    cut=st.none() | st.integers(0, 130),
+    refuses=st.dictionaries(st.integers(0, 129), st.sampled_from(DEFAULT_MEDIA_METRICS), max_size=6),
+    silent=st.sets(st.integers(0, 129), max_size=4),
+)
+def test_whatever_a_listing_refuses_every_post_gets_all_it_can_give(
+    count: int, cut: int | None, refuses: dict[int, str], silent: set[int]
+) -> None:
+    shelf = Shelf(
+        count,
+        converted=None if cut is None else START - timedelta(hours=cut),
+        refuses={str(1000 + number): metric for number, metric in refuses.items()},
+        silent={str(1000 + number) for number in silent},
+    )
+    client, _ = client_of(shelf)
+    items = asyncio.run(walk(client))
+    assert [item.id for item in items] == [post["id"] for post in shelf.posts()]
+    for number, item in enumerate(items):
+        if cut is not None and number >= cut:
+            assert item.insights == {}
+            assert item.absences["insights"].reason == "before_conversion"
+            continue
+        given_ = [name for name in DEFAULT_MEDIA_METRICS if name != refuses.get(number)]
+        assert item.insights == dict.fromkeys(given_, int(item.id))
+        assert set(item.absences) == ({refuses[number]} if number in refuses else set())
