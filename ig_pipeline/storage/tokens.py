@@ -1,0 +1,115 @@
+"""A connection's token as ciphertext, its version and the lease of whoever renews it.
+
+Kept apart from `connections`, whose objects travel everywhere: these rows are for the vault alone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from ig_pipeline.storage.connections import CONNECTED, UnknownAccountError
+from ig_pipeline.storage.tables import user_tokens as table
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One connection's token. `ciphertext` is None once it is disconnected. Times are UTC."""
+
+    id: int
+    account_key: str
+    login: str
+    ciphertext: str | None
+    version: int
+    issued_at: datetime | None
+    expires_at: datetime | None
+    status: str
+    status_message: str | None
+    lease_until: datetime | None
+
+
+_COLUMNS = (
+    table.c.id,
+    table.c.account_key,
+    table.c.login,
+    table.c.access_token.label("ciphertext"),
+    table.c.token_version.label("version"),
+    table.c.issued_at,
+    table.c.expires_at,
+    table.c.status,
+    table.c.status_message,
+    table.c.lease_until,
+)
+
+
+def read(db: sa.Connection, account_key: str) -> TokenRow:
+    """The token row of an account. Raises `UnknownAccountError`."""
+    row = db.execute(sa.select(*_COLUMNS).where(table.c.account_key == account_key)).first()
+    if row is None:
+        raise UnknownAccountError(account_key)
+    return TokenRow(**row._mapping)
+
+
+def all_with_tokens(db: sa.Connection) -> list[TokenRow]:
+    """Every row that holds a token, whatever its status."""
+    rows = db.execute(sa.select(*_COLUMNS).where(table.c.access_token.is_not(None)).order_by(table.c.id))
+    return [TokenRow(**row._mapping) for row in rows]
+
+
+def expiring(db: sa.Connection, *, before: datetime) -> list[str]:
+    """Account keys of connected accounts whose token ends before `before`, soonest first."""
+    statement = (
+        sa.select(table.c.account_key)
+        .where(table.c.status == CONNECTED, table.c.expires_at < before)
+        .order_by(table.c.expires_at)
+    )
+    return list(db.execute(statement).scalars())
+
+
+def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, until: datetime) -> bool:
+    """True for the one who may renew this version of the token, until `until` (UTC)."""
+    free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < now)
+    result = db.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.token_version == row.version, table.c.status == CONNECTED, free)
+        .values(lease_owner=owner, lease_until=until)
+    )
+    return result.rowcount == 1
+
+
+def release_lease(db: sa.Connection, row: TokenRow, *, owner: str) -> None:
+    """Let others try; does nothing when the lease has passed on."""
+    db.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.lease_owner == owner)
+        .values(lease_owner=None, lease_until=None)
+    )
+
+
+def replace(
+    db: sa.Connection, row: TokenRow, *, ciphertext: str, expires_at: datetime | None, owner: str, now: datetime
+) -> bool:
+    """Store a renewed token, unless somebody connected, disconnected or took over meanwhile; then False."""
+    result = db.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.token_version == row.version, table.c.lease_owner == owner)
+        .values(
+            access_token=ciphertext,
+            expires_at=expires_at,
+            issued_at=now,
+            token_version=row.version + 1,
+            lease_owner=None,
+            lease_until=None,
+        )
+    )
+    return result.rowcount == 1
+
+
+def reencrypt(db: sa.Connection, row: TokenRow, ciphertext: str) -> bool:
+    """Store the same token under another key; False if it was renewed meanwhile."""
+    result = db.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.token_version == row.version)
+        .values(access_token=ciphertext)
+    )
+    return result.rowcount == 1

@@ -1,0 +1,83 @@
+"""The key ring: what it reads, what it refuses, and the key file of the embedded default."""
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ig_pipeline.settings import load_settings
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
+
+TOKEN = SecretStr("EAAcanary-secret-0123456789")
+
+
+def test_what_is_encrypted_can_be_read_for_the_same_row_only() -> None:
+    ring = KeyRing([new_key()])
+    sealed = ring.encrypt(TOKEN, bound_to="user_tokens:1")
+    assert ring.decrypt(sealed, bound_to="user_tokens:1") == TOKEN
+    with pytest.raises(KeyRingError, match="altered"):
+        ring.decrypt(sealed, bound_to="user_tokens:2")
+
+
+def test_the_same_token_never_looks_the_same_twice() -> None:
+    ring = KeyRing([new_key()])
+    assert ring.encrypt(TOKEN, bound_to="r") != ring.encrypt(TOKEN, bound_to="r")
+
+
+def test_a_new_first_key_writes_and_the_old_one_still_reads() -> None:
+    old, new = new_key(), new_key()
+    sealed = KeyRing([old]).encrypt(TOKEN, bound_to="r")
+    ring = KeyRing([new, old])
+    assert ring.decrypt(sealed, bound_to="r") == TOKEN
+    assert not ring.is_current(sealed)
+    assert ring.is_current(ring.encrypt(TOKEN, bound_to="r"))
+
+
+def test_a_key_that_is_not_on_the_ring_is_named_by_its_fingerprint() -> None:
+    sealed = KeyRing([new_key()]).encrypt(TOKEN, bound_to="r")
+    with pytest.raises(KeyRingError, match="IG_PIPELINE_ENCRYPTION_KEYS"):
+        KeyRing([new_key()]).decrypt(sealed, bound_to="r")
+
+
+@pytest.mark.parametrize("position", [5, 20, -2])
+def test_a_changed_byte_is_noticed(position: int) -> None:
+    ring = KeyRing([new_key()])
+    sealed = list(ring.encrypt(TOKEN, bound_to="r"))
+    sealed[position] = "A" if sealed[position] != "A" else "B"
+    with pytest.raises(KeyRingError):
+        ring.decrypt("".join(sealed), bound_to="r")
+
+
+@pytest.mark.parametrize("key", ["short", "not base64 at all!", ""])
+def test_a_key_of_another_form_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(KeyRingError, match="32 bytes") as caught:
+        KeyRing([SecretStr(key)])
+    assert not key or key not in str(caught.value)
+
+
+def test_the_embedded_key_is_made_once_for_its_owner_alone_and_said_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    sealed = KeyRing.from_settings(settings).encrypt(TOKEN, bound_to="r")
+    file = tmp_path / "keys" / "token.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert str(file) in caplog.text
+    assert KeyRing.from_settings(settings).decrypt(sealed, bound_to="r") == TOKEN
+    assert file.read_text() not in caplog.text
+    assert [path.name for path in file.parent.iterdir()] == ["token.key"]
+
+
+def test_processes_that_start_together_end_with_one_key(tmp_path: Path) -> None:
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    rings: list[KeyRing] = []
+    threads = [threading.Thread(target=lambda: rings.append(KeyRing.from_settings(settings))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sealed = rings[0].encrypt(TOKEN, bound_to="r")
+    assert [ring.decrypt(sealed, bound_to="r") for ring in rings] == [TOKEN] * 8

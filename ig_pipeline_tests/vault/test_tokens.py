@@ -1,0 +1,213 @@
+"""Tokens that never silently die, and are renewed by one process at a time."""
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from ig_pipeline.graph_api.errors import TokenDeadError, UnreachableError
+from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.graph_api.token_answers import FreshToken
+from ig_pipeline.storage import tokens as token_rows
+from ig_pipeline.storage.connections import by_account_key, disconnect
+from ig_pipeline.storage.database import reading
+from ig_pipeline.vault.cipher import KeyRing, new_key
+from ig_pipeline.vault.tokens import TokenVault
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+OLD, FRESH = SecretStr("EAAcanary-old-0123456789"), SecretStr("EAAcanary-fresh-0123456789")
+pytestmark = pytest.mark.anyio
+
+
+class Meta:
+    """Counts renewals; answers with `FRESH`, or raises what it was told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls = 0
+        self.error = error
+
+    async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return FreshToken(FRESH, NOW + timedelta(days=60))
+
+
+def vault_with(database: sa.Engine, meta: Meta, *, days_left: float | None, keys: KeyRing | None = None) -> TokenVault:
+    vault = TokenVault(database, keys or KeyRing([new_key()]), meta, clock=lambda: NOW)
+    with database.begin() as db:
+        vault.store(
+            db,
+            email="a@b.example",
+            login="facebook",
+            account_id="17841400000000001",
+            username="acme.studio",
+            token=OLD,
+            expires_at=None if days_left is None else NOW + timedelta(days=days_left),
+        )
+    return vault
+
+
+def expiry(database: sa.Engine) -> datetime | None:
+    with reading(database) as db:
+        return by_account_key(db, "acme.studio").expires_at
+
+
+@pytest.mark.parametrize(
+    ("days_left", "outcome", "calls"), [(6, "refreshed", 1), (8, "not_due", 0), (None, "not_due", 0)]
+)
+async def test_a_token_six_days_from_its_end_is_renewed_and_one_of_eight_is_not(
+    database: sa.Engine, days_left: float | None, outcome: str, calls: int
+) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=days_left)
+    assert await vault.refresh_if_due("acme.studio") == outcome
+    assert meta.calls == calls
+    if calls:
+        assert expiry(database) == NOW + timedelta(days=60)
+        assert await vault.token_of("acme.studio") == FRESH
+
+
+async def test_a_token_that_works_is_handed_out_without_a_call(database: sa.Engine) -> None:
+    meta = Meta()
+    assert await vault_with(database, meta, days_left=40).token_of("acme.studio") == OLD
+    assert meta.calls == 0
+
+
+async def test_many_who_ask_at_once_cause_one_renewal(database: sa.Engine) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=2)
+    found = await asyncio.gather(*(vault.token_of("acme.studio") for _ in range(8)))
+    assert set(found) == {FRESH}
+    assert meta.calls == 1
+
+
+async def test_a_renewal_that_fails_for_a_moment_leaves_the_valid_token(database: sa.Engine) -> None:
+    meta = Meta(UnreachableError("no answer"))
+    vault = vault_with(database, meta, days_left=2)
+    assert await vault.token_of("acme.studio") == OLD
+    meta.error = None
+    assert await vault.token_of("acme.studio") == FRESH
+
+
+async def test_a_token_dead_at_renewal_is_marked_with_the_owners_sentence(database: sa.Engine) -> None:
+    dead = TokenDeadError("gone", cause="password_changed", advice="Connect again: the password was changed.")
+    vault = vault_with(database, Meta(dead), days_left=2)
+    assert await vault.refresh_if_due("acme.studio") == "reconnect_required"
+    with reading(database) as db:
+        connection = by_account_key(db, "acme.studio")
+    assert (connection.status, connection.status_message) == ("reconnect_required", dead.advice)
+    with pytest.raises(TokenDeadError):
+        await vault.token_of("acme.studio")
+
+
+async def test_a_rejected_token_is_renewed_once_and_a_newer_one_is_handed_out_as_it_is(database: sa.Engine) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=40)
+    assert await vault.refresh_now("acme.studio", OLD) == FRESH
+    assert await vault.refresh_now("acme.studio", OLD) == FRESH
+    assert meta.calls == 1
+
+
+async def test_a_renewal_survives_whoever_died_holding_the_lease(database: sa.Engine) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=2)
+    with database.begin() as db:
+        row = token_rows.read(db, "acme.studio")
+        past = NOW - timedelta(minutes=10)
+        assert token_rows.take_lease(db, row, owner="dead", now=past, until=past + timedelta(seconds=90))
+    assert await vault.token_of("acme.studio") == FRESH
+
+
+async def test_a_disconnected_account_has_no_token_left(database: sa.Engine) -> None:
+    vault = vault_with(database, Meta(), days_left=40)
+    with database.begin() as db:
+        disconnect(db, by_account_key(db, "acme.studio").id, now=NOW)
+        assert token_rows.read(db, "acme.studio").ciphertext is None
+    with pytest.raises(TokenDeadError):
+        await vault.token_of("acme.studio")
+
+
+async def test_rotation_moves_every_token_to_the_first_key(database: sa.Engine) -> None:
+    old, new = new_key(), new_key()
+    vault_with(database, Meta(), days_left=40, keys=KeyRing([old]))
+    assert TokenVault(database, KeyRing([new, old]), Meta(), clock=lambda: NOW).rotate() == 1
+    assert await TokenVault(database, KeyRing([new]), Meta(), clock=lambda: NOW).token_of("acme.studio") == OLD
+
+
+async def test_no_byte_of_the_database_shows_a_token(database: sa.Engine) -> None:
+    vault_with(database, Meta(), days_left=40)
+    with database.connect() as db:
+        for table in sa.inspect(database).get_table_names():
+            assert "canary" not in repr(db.execute(sa.text(f'select * from "{table}"')).all())
+
+
+# Two processes, each with its own interpreter, ask for the same due token at the same moment.
+_PROCESS = """
+import asyncio, sys, urllib.request
+from datetime import UTC, datetime, timedelta
+from pydantic import SecretStr
+from ig_pipeline.graph_api.token_answers import FreshToken
+from ig_pipeline.storage.database import open_engine
+from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.tokens import TokenVault
+
+url, key, meta, now = sys.argv[1:]
+now = datetime.fromisoformat(now)
+
+async def refresher(login, token):
+    await asyncio.to_thread(lambda: urllib.request.urlopen(meta).read())
+    return FreshToken(SecretStr("EAAcanary-fresh-0123456789"), now + timedelta(days=60))
+
+vault = TokenVault(open_engine(SecretStr(url)), KeyRing([SecretStr(key)]), refresher, clock=lambda: now)
+print("ready", flush=True)
+sys.stdin.readline()
+print(asyncio.run(vault.token_of("acme.studio")).get_secret_value())
+"""
+
+
+async def test_two_processes_renewing_at_once_call_meta_once(database: sa.Engine, database_url: SecretStr) -> None:
+    key, calls = new_key(), []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Tests are quiet."""
+
+    vault_with(database, Meta(), days_left=2, keys=KeyRing([key]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        arguments = [
+            database_url.get_secret_value(),
+            key.get_secret_value(),
+            f"http://127.0.0.1:{server.server_port}/",
+            NOW.isoformat(),
+        ]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", _PROCESS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(2)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = [process.communicate(timeout=60)[0].strip() for process in processes]
+        server.shutdown()
+    assert answers == [FRESH.get_secret_value()] * 2
+    assert len(calls) == 1
