@@ -1,0 +1,60 @@
+"""Requests for work: each becomes one run, not before its time."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from ig_pipeline.storage import sync_requests
+from ig_pipeline.storage.sync_requests import SyncRequest
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY = date(2026, 11, 19)
+
+
+def ask(
+    db: sa.Connection,
+    *,
+    dedupe: str | None = None,
+    account_key: str = "acme.studio",
+    not_before: datetime | None = None,
+) -> SyncRequest:
+    return sync_requests.enqueue(
+        db,
+        kind="insights",
+        account_key=account_key,
+        first=DAY,
+        last=DAY,
+        requested_by="admin",
+        reason="asked for",
+        options={"assets": ["account_insights"]},
+        dedupe=dedupe,
+        not_before=not_before,
+        now=NOW,
+    )
+
+
+def test_the_same_request_asked_for_twice_is_one(db: sa.Connection) -> None:
+    assert ask(db, dedupe="x").id == ask(db, dedupe="x").id
+    assert len(sync_requests.due(db, now=NOW)) == 1
+
+
+def test_requests_without_a_dedupe_key_are_all_kept(db: sa.Connection) -> None:
+    assert ask(db).id != ask(db).id
+    assert sync_requests.waiting(db) == 2
+
+
+def test_a_request_is_not_due_before_its_time(db: sa.Connection) -> None:
+    later = ask(db, not_before=NOW + timedelta(minutes=19))
+    assert sync_requests.due(db, now=NOW + timedelta(minutes=18)) == []
+    assert sync_requests.due(db, now=NOW + timedelta(minutes=19)) == [later]
+
+
+def test_a_request_is_launched_by_one(db: sa.Connection) -> None:
+    made = ask(db)
+    assert sync_requests.mark_launched(db, made.id, run_id="r1", now=NOW)
+    assert not sync_requests.mark_launched(db, made.id, run_id="r2", now=NOW)
+    assert sync_requests.mark_done(db, made.id)
+    assert not sync_requests.mark_failed(db, made.id, detail="too late")
+    stored = sync_requests.by_id(db, made.id)
+    assert stored is not None
+    assert (stored.status, stored.run_id, stored.options) == ("done", "r1", {"assets": ["account_insights"]})
