@@ -1,0 +1,169 @@
+"""Fills `instagram_insights`: one series call for a whole range, one call of totals per day (design §6).
+
+Yields a result per day; a written day is committed with its ledger row before it is yielded.
+Failed and deferred days are only reported: the engine decides about a second try and writes them down.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from ig_pipeline.graph_api.absences import Absence
+from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows, fetch_series, fetch_totals
+from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
+from ig_pipeline.graph_api.days import bucket_end
+from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.storage import insights
+from ig_pipeline.storage.upsert import WriteMismatchError
+from ig_pipeline.sync import absence_memory
+from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.session import AccountSession
+
+ASSET: AssetName = "account_insights"
+
+# Totals calls begun at once for an account; the client lets four of them on the wire. A few more would only be
+# refused together when the account is throttled.
+DAYS_AT_ONCE = 6
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What the days of a range share: their series, when it was observed (UTC), and what is known to be absent."""
+
+    series: Series
+    observed_at: datetime
+    known: Mapping[str, Absence]
+    with_follows: bool
+
+
+@dataclass(frozen=True)
+class _DayValues:
+    """One day's totals, when they were observed (UTC), and the calls booked on the day."""
+
+    day: date
+    totals: Totals
+    observed_at: datetime
+    calls: int
+
+
+async def account_insights(
+    session: AccountSession, days: Sequence[date], *, with_follows: bool
+) -> AsyncIterator[AccountDayResult]:
+    """A result for each of `days` (at most 30 apart), in the order they are finished, roughly oldest first.
+
+    Oldest first, because what a rate limit leaves for later should be what the API keeps longest.
+    """
+    try:
+        shared = await _read_range(session, days, with_follows=with_follows)
+    except GraphError as error:
+        for lost in session.lost(error, ASSET, days):
+            yield lost
+        return
+    gate = asyncio.Semaphore(DAYS_AT_ONCE)
+    ordered = sorted(days)
+
+    async def fill(day: date) -> AccountDayResult:
+        async with gate:
+            # The series call is booked on the first day of its range.
+            return await _fill_day(session, shared, day, extra_calls=shared.series.calls if day == ordered[0] else 0)
+
+    tasks = [asyncio.create_task(fill(day)) for day in ordered]
+    try:
+        for finished in asyncio.as_completed(tasks):
+            yield await finished
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _read_range(session: AccountSession, days: Sequence[date], *, with_follows: bool) -> _Range:
+    known = await session.read(lambda db: absence_memory.known(db, session.connection, now=session.now()))
+    observed_at = session.now()
+    series = await session.ask(
+        lambda credentials: fetch_series(
+            session.client, credentials, metrics=DEFAULT_SERIES, first=min(days), last=max(days), skip=known
+        )
+    )
+    return _Range(series, observed_at, known, with_follows)
+
+
+async def _fill_day(session: AccountSession, shared: _Range, day: date, *, extra_calls: int) -> AccountDayResult:
+    observed_at = session.now()
+    try:
+        totals = await _read_totals(session, shared, day)
+        values = _DayValues(day, totals, observed_at, totals.calls + extra_calls)
+        return await session.write(lambda db: _store(db, session, shared, values))
+    except (GraphError, WriteMismatchError) as error:
+        return session.lost(error, ASSET, [day])[0]
+
+
+async def _read_totals(session: AccountSession, shared: _Range, day: date) -> Totals:
+    known = shared.known
+    totals = await session.ask(
+        lambda credentials: fetch_totals(session.client, credentials, metrics=DEFAULT_TOTALS, day=day, skip=known)
+    )
+    if not shared.with_follows:
+        return totals
+    follows = await session.ask(lambda credentials: fetch_follows(session.client, credentials, day=day, skip=known))
+    return Totals(
+        {**totals.values, **follows.values},
+        {**totals.absences, **follows.absences},
+        totals.end_time,
+        totals.calls + follows.calls,
+    )
+
+
+def _series_absences(series: Series, day: date) -> dict[str, Absence]:
+    """Why series metrics have no value on `day`."""
+    missing = (metric for metric, points in series.values.items() if day not in points)
+    return {
+        metric: series.absences.get(metric)
+        or Absence("silently_missing", f"Instagram answered without {metric} for {day}.")
+        for metric in missing
+    }
+
+
+def _store(db: sa.Connection, session: AccountSession, shared: _Range, day: _DayValues) -> AccountDayResult:
+    """The day's rows, what it taught about absences, and its ledger row, in the caller's transaction."""
+    connection = session.connection
+    series = {metric: points[day.day].value for metric, points in shared.series.values.items() if day.day in points}
+    rows = [
+        {
+            "u_id": connection.u_id,
+            "account_id": connection.account_id,
+            "metric": metric,
+            "end_time": bucket_end(day.day),
+            "date": day.day,
+            "value": value,
+            "metric_type": metric_type,
+            "observed_at": observed_at,
+        }
+        for metric_type, observed_at, found in (
+            ("time_series", shared.observed_at, series),
+            ("total_value", day.observed_at, day.totals.values),
+        )
+        for metric, value in found.items()
+    ]
+    absences = {**_series_absences(shared.series, day.day), **day.totals.absences}
+    # In one order everywhere: two runs over the same cells must not wait for each other's rows crosswise.
+    written = insights.save(db, sorted(rows, key=lambda row: str(row["metric"])))
+    absence_memory.remember(db, connection, absences, known=shared.known, now=session.now())
+    unexplained = any(absence.reason == "silently_missing" for absence in absences.values())
+    result = AccountDayResult(
+        ASSET,
+        connection.account_key,
+        day.day,
+        "partial" if unexplained else "complete",
+        rows=written.sent,
+        calls=day.calls,
+        values={**series, **day.totals.values},
+        absences={metric: absence.detail for metric, absence in sorted(absences.items())},
+        account_id=connection.account_id,
+        u_id=connection.u_id,
+    )
+    record(db, [result], run_id=session.run_id, started_at=day.observed_at, finished_at=session.now())
+    return result

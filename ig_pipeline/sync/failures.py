@@ -1,0 +1,102 @@
+"""What an error means for the cells of the grid: failed with a sentence, or deferred. The one mapping of this layer.
+
+Which HTTP answer is which error is `graph_api.classify`'s; what Dagster makes of a failed cell is `defs`'s.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from ig_pipeline.graph_api.errors import (
+    GraphError,
+    MalformedAnswerError,
+    PermissionMissingError,
+    PolicyBlockedError,
+    RateLimitedError,
+    TokenDeadError,
+    TransientError,
+    UnreachableError,
+)
+from ig_pipeline.redaction import redact
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.sync.results import AccountDayResult, AssetName, CellStatus
+
+STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
+"""After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
+
+_PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a cell that met an error."""
+
+    status: CellStatus
+    error: str
+    error_type: str
+    retry_at: datetime | None = None
+
+
+def judge(error: Exception, account_key: str) -> Verdict:
+    """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret."""
+    kind = type(error).__name__
+    match error:
+        case RateLimitedError():
+            at = f"{error.retry_at:%Y-%m-%d %H:%M} UTC"
+            sentence = f"Instagram's rate limit for {account_key} is reached; it continues by itself at {at}."
+            return Verdict("deferred", sentence, kind, error.retry_at)
+        case TokenDeadError():
+            return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
+        case PermissionMissingError():
+            scope = error.scope or "every permission it asks for"
+            return Verdict(
+                "failed", f"{account_key} has not granted {scope}. Connect again and grant it. ({error})", kind
+            )
+        case GraphError():
+            return Verdict("failed", f"{account_key}: {error}", kind)
+        case _:
+            return Verdict("failed", redact(f"{account_key}: {error}"), kind)
+
+
+def lost_cells(
+    error: Exception,
+    *,
+    asset: AssetName,
+    account_key: str,
+    connection: Connection | None,
+    days: Iterable[date],
+) -> list[AccountDayResult]:
+    """`days` of one asset as failed or deferred results; `connection` is None for an account nobody knows."""
+    verdict = judge(error, account_key)
+    return [
+        AccountDayResult(
+            asset,
+            account_key,
+            day,
+            verdict.status,
+            error=verdict.error,
+            error_type=verdict.error_type,
+            retry_at=verdict.retry_at,
+            account_id=connection.account_id if connection else None,
+            u_id=connection.u_id if connection else None,
+        )
+        for day in days
+    ]
+
+
+def may_pass(result: AccountDayResult) -> bool:
+    """Whether asking once more at the end of the run may help: the failure was of the moment."""
+    return result.status == "failed" and result.error_type in _PASSING
+
+
+def echo(lost: Sequence[AccountDayResult], *, asset: AssetName) -> AccountDayResult:
+    """`asset`'s result for a day whose upstream cells were `lost`: failed if one of them failed, else deferred."""
+    cause = next((result for result in lost if result.status == "failed"), lost[0])
+    return replace(cause, asset=asset, rows=0, calls=0, values={}, absences={})
+
+
+def innermost(error: Exception) -> Exception:
+    """The first error inside the groups that concurrent tasks raise."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
