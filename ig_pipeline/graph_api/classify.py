@@ -105,6 +105,8 @@ def classify(status: int, headers: Mapping[str, str], body: object, *, now: date
     if not isinstance(envelope, Mapping):
         return _without_envelope(status, lowered, now)
     answer = _read(status, lowered, envelope, now)
+    if not answer.message and answer.code is None and answer.subcode is None:
+        return _without_envelope(status, lowered, now)
     for decide in (_rate_limited, _token_dead, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
@@ -180,8 +182,10 @@ def _token_dead(answer: _Answer) -> GraphError | None:
             cause, advice = _DEAD[463]
         elif answer.code == 102:
             cause, advice = "session", f"The session has ended. {_RECONNECT}"
+    # Without Meta's "Error validating access token: ", which reads like a secret to the redaction.
+    reason = answer.message.partition("access token: ")[2] or answer.message
     return TokenDeadError(
-        f"The token is refused: {answer.message} {advice}", cause=cause, advice=advice, origin=answer.origin
+        f"The token is refused: {reason} {advice}", cause=cause, advice=advice, origin=answer.origin
     )
 
 

@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.media_nodes import Media, MediaNode, read_node
 Refusal = BadRequestError | NoDataError
 
 # So few posts are asked for one by one: halving them could cost more.
-_FEW = 4
+_FEW = 6
 BEFORE_CONVERSION = Absence(
     "before_conversion", "Posted before the account became professional: Instagram never has insights for it."
 )

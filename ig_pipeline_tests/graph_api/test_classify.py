@@ -158,7 +158,9 @@ def test_is_transient_decides_for_codes_nobody_knows() -> None:
     assert type(error("x", 3999)) is BadRequestError
 
 
-@pytest.mark.parametrize("body", [None, "<html>Bad gateway</html>", [], {}, {"error": "text"}, {"error": None}])
+@pytest.mark.parametrize(
+    "body", [None, "<html>Bad gateway</html>", [], {}, {"error": "text"}, {"error": None}, {"error": {}}]
+)
 @pytest.mark.parametrize("status", [200, 400, 404, 502])
 def test_what_is_no_graph_answer_is_malformed(status: int, body: object) -> None:
     found = classify(status, {"Content-Type": "text/html"}, body, now=NOW)
