@@ -29,7 +29,7 @@ from ig_pipeline.graph_api.errors import (
 )
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.memory import AccountMemory
-from ig_pipeline.graph_api.retries import CALM, RetryPolicy
+from ig_pipeline.graph_api.retries import BRISK, CALM, RetryPolicy
 from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
 from ig_pipeline.redaction import quiet_chatty_loggers
 from ig_pipeline.settings import Settings
@@ -39,6 +39,7 @@ Parameters = Mapping[str, str | int]
 
 # Meta answers a heavy page in up to half a minute; a connection that takes longer than ten seconds never comes.
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+BRISK_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 _VERSION = re.compile(r"://[^/]+/(v\d+\.\d+)/")
 
 
@@ -60,7 +61,11 @@ class CallMeter:
 
 @dataclass(frozen=True)
 class Request:
-    """One call to one of Meta's hosts. `account_id` is who pays for it; empty before an account is known."""
+    """One call to one of Meta's hosts.
+
+    `account_id` is who pays for it; empty before an account is known. `brisk`: somebody, or a lease, waits for the
+    answer: few tries and a short time-out, some 80 seconds at the very worst.
+    """
 
     url: str
     account_id: str = ""
@@ -68,6 +73,7 @@ class Request:
     params: Parameters = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
+    brisk: bool = False
 
 
 class GraphClient:
@@ -167,6 +173,7 @@ class GraphClient:
     async def send(self, request: Request, *, parse: Callable[[Json], T], meter: CallMeter | None = None) -> T:
         """Make a call and try again while that can help. Raises `GraphError`."""
         failures = reductions = 0
+        retries = BRISK if request.brisk else self._retries
         while True:
             try:
                 found = parse(await self._once(request, meter))
@@ -175,14 +182,14 @@ class GraphClient:
                 transient = isinstance(error, TransientError)
                 self._failures_in_a_row = self._failures_in_a_row + 1 if transient else 0
                 reductions += isinstance(error, TransientError) and error.reduce
-                if not self._retries.allows_another(
+                if not retries.allows_another(
                     error, failures=failures, reductions=reductions, in_a_row=self._failures_in_a_row
                 ):
                     raise
             else:
                 self._failures_in_a_row = 0
                 return found
-            await self._sleep(self._retries.wait(failures, self._random))
+            await self._sleep(retries.wait(failures, self._random))
 
     async def _once(self, request: Request, meter: CallMeter | None) -> Json:
         async with self._throttle.slot(request.account_id):
@@ -206,7 +213,12 @@ class GraphClient:
             headers["Authorization"] = f"Bearer {request.token.get_secret_value()}"
         try:
             return await self._http.request(
-                request.method, request.url, params=dict(request.params), data=request.form, headers=headers
+                request.method,
+                request.url,
+                params=dict(request.params),
+                data=request.form,
+                headers=headers,
+                timeout=BRISK_TIMEOUT if request.brisk else httpx.USE_CLIENT_DEFAULT,
             )
         # `from None`: httpx's exceptions hold the request, and with it secrets.
         except httpx.TimeoutException as error:

@@ -130,10 +130,11 @@ class MetaLogin:
             "code": code.removesuffix("#_"),
         }
         if login == "facebook":
-            request = Request(self._facebook_token_url(), params=fields)
+            request = Request(self._facebook_token_url(), params=fields, brisk=True)
         else:
             form = {**fields, "grant_type": "authorization_code"}
-            request = Request(f"{self._client.hosts.instagram_api}/oauth/access_token", method="POST", form=form)
+            url = f"{self._client.hosts.instagram_api}/oauth/access_token"
+            request = Request(url, method="POST", form=form, brisk=True)
         return await self._client.send(request, parse=lambda answer: read_code_grant(answer, now=self._client.clock()))
 
     async def long_lived(self, login: Login, token: SecretStr) -> FreshToken:
@@ -145,7 +146,7 @@ class MetaLogin:
             "client_secret": self._app.secret.get_secret_value(),
             "access_token": token.get_secret_value(),
         }
-        return await self._ask(Request(f"{self._client.hosts.instagram_graph}/access_token", params=params))
+        return await self._ask(f"{self._client.hosts.instagram_graph}/access_token", params)
 
     async def refresh(self, login: Login, token: SecretStr, *, issued_at: datetime | None = None) -> FreshToken:
         """A long-lived token's sixty days, counted from now again; the token itself may be another one.
@@ -158,7 +159,7 @@ class MetaLogin:
         if issued_at is not None and self._client.clock() - issued_at < MIN_AGE_FOR_REFRESH:
             raise TokenTooYoungError("Instagram refreshes a token only from 24 hours after it was issued.")
         params = {"grant_type": "ig_refresh_token", "access_token": token.get_secret_value()}
-        return await self._ask(Request(f"{self._client.hosts.instagram_graph}/refresh_access_token", params=params))
+        return await self._ask(f"{self._client.hosts.instagram_graph}/refresh_access_token", params)
 
     async def _exchange_facebook(self, token: SecretStr) -> FreshToken:
         """Facebook Login has no refresh: exchanging a valid long-lived token again renews it (facts §3.1)."""
@@ -168,9 +169,10 @@ class MetaLogin:
             "client_secret": self._app.secret.get_secret_value(),
             "fb_exchange_token": token.get_secret_value(),
         }
-        return await self._ask(Request(self._facebook_token_url(), params=params))
+        return await self._ask(self._facebook_token_url(), params)
 
-    async def _ask(self, request: Request) -> FreshToken:
+    async def _ask(self, url: str, params: Mapping[str, str]) -> FreshToken:
+        request = Request(url, params=params, brisk=True)
         return await self._client.send(request, parse=lambda answer: read_token(answer, now=self._client.clock()))
 
     def _facebook_token_url(self) -> str:

@@ -16,6 +16,7 @@ from ig_pipeline.graph_api.errors import (
     MalformedAnswerError,
     PermissionMissingError,
     TokenDeadError,
+    UnreachableError,
 )
 from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
@@ -30,7 +31,7 @@ from ig_pipeline.graph_api.oauth import (
 )
 from ig_pipeline.graph_api.token_answers import read_code_grant, read_token, read_token_facts
 from ig_pipeline.settings import load_settings
-from ig_pipeline_tests.graph_api.fake import NOON, Handler, client_of, refusal, script
+from ig_pipeline_tests.graph_api.fake import NOON, Handler, Time, client_of, refusal, script
 from ig_pipeline_tests.graph_api.recordings import load, needs_recordings
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +175,15 @@ async def test_an_expired_token_cannot_be_refreshed() -> None:
     with pytest.raises(TokenDeadError):
         await meta.refresh("facebook", TOKEN)
     assert len(requests) == 1
+
+
+async def test_a_renewal_gives_up_before_its_lease_ends() -> None:
+    time = Time()
+    client, fake = client_of(lambda request: httpx.ReadTimeout("slow"), time=time)
+    with pytest.raises(UnreachableError):
+        await MetaLogin(client, APP).refresh("facebook", TOKEN)
+    timeouts = [request.extensions["timeout"]["read"] for request in fake.requests]
+    assert sum(time.slept) + sum(timeouts) < 90
 
 
 async def test_no_secret_is_in_what_is_raised() -> None:
