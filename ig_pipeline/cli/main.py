@@ -12,7 +12,9 @@ import click
 
 from ig_pipeline.redaction import quiet_chatty_loggers
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "simulator": ("ig_pipeline.cli.simulator", "simulator"),
+}
 """Command name → (module, attribute)."""
 
 

@@ -1,0 +1,51 @@
+"""`ig-pipeline simulator`: a small Instagram on a port, to try everything against.
+
+Reads options and prints where it listens; what it answers is the simulator's own.
+"""
+
+import json
+import sys
+
+import click
+
+from ig_pipeline.clock import utc_now
+from ig_pipeline.simulator.server import listen, make_server
+from ig_pipeline.simulator.simulation import Simulation
+from ig_pipeline.simulator.world import World
+
+DEFAULT_PORT = 8990
+
+
+@click.command()
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 lets the system choose.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--accounts", default=3, show_default=True, type=click.IntRange(0, 10_000), help="Number of accounts.")
+@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Milliseconds a call takes.")
+@click.option("--seed", default=7, show_default=True, help="Another seed, another world.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of text.")
+def simulator(*, port: int, host: str, accounts: int, latency: float, seed: int, as_json: bool) -> None:
+    """Run a simulated Instagram Graph API until Ctrl-C.
+
+    \b
+    Examples:
+      ig-pipeline simulator
+      ig-pipeline simulator --port 8990 --accounts 8 --latency 50
+      curl -s http://127.0.0.1:8990/_simulator/accounts
+    """
+    simulation = Simulation(World(seed=seed, accounts=accounts), clock=utc_now)
+    try:
+        bound = listen(host, port)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {port} cannot be used ({error.strerror}). Take another with --port, or --port 0 for any."
+        ) from None
+    url = f"http://{host}:{bound.getsockname()[1]}"
+    if as_json:
+        click.echo(json.dumps({"url": url, "seed": seed, "accounts": accounts}))
+    else:
+        click.echo(f"Simulated Graph API at {url} (seed {seed}, {accounts} accounts). Ctrl-C stops it.")
+        click.echo(f"Accounts and their tokens: {url}/_simulator/accounts")
+    sys.stdout.flush()
+    server = make_server(simulation, latency=latency / 1000)
+    with bound:
+        server.run(sockets=[bound])

@@ -1,0 +1,194 @@
+"""An Instagram professional account of the simulated world, and the truth about it.
+
+Truth is asked for "as of an instant", without the API and its rules. Nothing here knows requests or JSON.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from ig_pipeline.simulator.daily import INTERACTIONS, final_value, shown, together
+from ig_pipeline.simulator.days import day_of, starts
+from ig_pipeline.simulator.feed import DAY_ZERO, OPENED, number_of_posts, posts_of_day, stories_of_day
+from ig_pipeline.simulator.ids import MediaPlace, place_of
+from ig_pipeline.simulator.kinds import Kind
+from ig_pipeline.simulator.posts import Post
+
+_DAY = timedelta(days=1)
+STORY_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an account says about itself. A None is not shown."""
+
+    name: str | None
+    biography: str | None = None
+    website: str | None = None
+    follows_count: int = 0
+    has_picture: bool = True
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account.
+
+    `archive`: its posts, newest first, when they are given instead of drawn (a world shaped like a recording).
+    `reported_media`: what `media_count` says, when that is given too. `page_id`, `user_id`, `app_user_id`: its Facebook
+    Page, its owner on Facebook, its owner's id for the app on Instagram Login. `owned_by_business`: the Page is
+    visible to `/me/accounts` only with the scope business_management (facts §3.1).
+    """
+
+    seed: int
+    position: int
+    kind: Kind
+    username: str
+    profile: Profile
+    id: str
+    page_id: str
+    page_name: str
+    user_id: str
+    user_name: str
+    app_user_id: str
+    owned_by_business: bool = False
+    archive: tuple[Post, ...] | None = None
+    reported_media: int | None = None
+    engaged_share: float = 0.06
+    _days: dict[date, tuple[Post, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        """The name its draws start with."""
+        return f"{self.seed}/{self.position}"
+
+    # ---- posts -------------------------------------------------------------------------------------------------
+
+    def posts_on(self, day: date, at: datetime | None = None) -> tuple[Post, ...]:
+        """The posts of a Pacific day, oldest first; with `at`, those already posted at that instant."""
+        if day not in self._days:
+            self._days[day] = self._posts_of(day)
+        posts = self._days[day]
+        return posts if at is None else tuple(post for post in posts if post.at <= at)
+
+    def _posts_of(self, day: date) -> tuple[Post, ...]:
+        if self.archive is not None:
+            return tuple(post for post in reversed(self.archive) if post.day == day)
+        drawn = posts_of_day(seed=self.seed, position=self.position, kind=self.kind, day=day)
+        return tuple(sorted(drawn, key=lambda post: post.sort_key))
+
+    def posts_between(self, since: datetime | None, until: datetime) -> Iterator[Post]:
+        """Posts made in [since, until], newest first; `since` None: from its first day on."""
+        if self.archive is not None:
+            yield from (post for post in self.archive if post.at <= until and (since is None or post.at >= since))
+            return
+        first = max(OPENED, day_of(since)) if since else OPENED
+        for ordinal in range(day_of(until).toordinal(), first.toordinal() - 1, -1):
+            for post in reversed(self.posts_on(date.fromordinal(ordinal))):
+                if post.at <= until and (since is None or post.at >= since):
+                    yield post
+
+    def post(self, media_id: str) -> Post | None:
+        """The post, or the story, with this id; None when the account never made it."""
+        if self.archive is not None:
+            return next((post for post in self.archive if post.id == media_id), None)
+        place = place_of(media_id)
+        if place is None or place.account != self.position:
+            return None
+        day = DAY_ZERO + timedelta(days=place.day)
+        return next((post for post in (*self.posts_on(day), *self.stories_on(day)) if post.id == media_id), None)
+
+    def posts_at(self, place: MediaPlace) -> tuple[Post, ...]:
+        """The posts of the day an id stands for: one of them has the child or comment with that id."""
+        return self.posts_on(DAY_ZERO + timedelta(days=place.day)) if place.account == self.position else ()
+
+    def stories_on(self, day: date) -> tuple[Post, ...]:
+        """The stories of a Pacific day, oldest first."""
+        if self.archive is not None:
+            return ()
+        return stories_of_day(seed=self.seed, position=self.position, kind=self.kind, day=day)
+
+    def live_stories(self, at: datetime) -> list[Post]:
+        """Stories that can be seen at the instant `at`, newest first: younger than 24 hours (facts §2.3)."""
+        days = (day_of(at), day_of(at) - _DAY)
+        stories = [story for day in days for story in self.stories_on(day)]
+        return sorted((s for s in stories if s.at <= at < s.at + STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
+
+    def converted_at(self, at: datetime) -> datetime | None:
+        """Its latest conversion to a business account; None when it always was one.
+
+        The Monday two to three weeks before `at`, so that at any clock some recent posts lie before it.
+        """
+        if not self.kind.reconverts:
+            return None
+        today = day_of(at)
+        return starts(today - timedelta(days=14 + today.weekday()))
+
+    def gives_insights(self, post: Post, at: datetime) -> bool:
+        """Whether the post was made after the account's latest conversion (facts §2.2)."""
+        converted = self.converted_at(at)
+        return converted is None or post.at >= converted
+
+    # ---- truth -------------------------------------------------------------------------------------------------
+
+    def metric(self, name: str, day: date, at: datetime) -> int:
+        """What `name` of a Pacific day shows at the instant `at`.
+
+        Names are those of the API, and `follows` and `unfollows` for the two parts of follows_and_unfollows.
+        """
+        if name == "total_interactions":
+            return sum(self.metric(part, day, at) for part in INTERACTIONS)
+        return shown(self._final(name, day), name, day, key=self.key, at=at)
+
+    def _final(self, name: str, day: date) -> int:
+        return final_value(
+            name,
+            day,
+            key=self.key,
+            reach=self.kind.daily_reach,
+            followers=self.kind.followers,
+            posts=len(self.posts_on(day)),
+        )
+
+    def total(self, name: str, days: list[date], at: datetime) -> int:
+        """What `total_value` gives for `name` over several days: people are counted once, the rest is a sum."""
+        values = [self.metric(name, day, at) for day in days]
+        return together(values) if name in {"reach", "accounts_engaged"} else sum(values)
+
+    def reach(self, day: date, at: datetime) -> int:
+        """Reach of a Pacific day as of `at`."""
+        return self.metric("reach", day, at)
+
+    def engagement(self, day: date, at: datetime) -> int:
+        """Σ over the day's posts of like_count + comments_count + saved, counting what the API gives at `at`.
+
+        A hidden like count and the saves of a post from before the conversion are not given, so they count 0.
+        """
+        return sum(
+            (post.count("likes", at) if post.shows_likes else 0)
+            + post.count("comments", at)
+            + (post.count("saved", at) if self.gives_insights(post, at) else 0)
+            for post in self.posts_on(day, at)
+        )
+
+    def followers_count(self) -> int:
+        """Its followers. Constant: a daily sum of follows and unfollows would need all of its history."""
+        return self.kind.followers
+
+    def media_count(self, at: datetime) -> int:
+        """Number of its posts at `at`, stories not counted."""
+        if self.reported_media is not None:
+            return self.reported_media
+        if self.archive is not None:
+            return sum(1 for post in self.archive if post.at <= at)
+        return _count_until(self, day_of(at)) + len(self.posts_on(day_of(at), at))
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.position, self.id))
+
+
+@lru_cache(maxsize=4096)
+def _count_until(account: Account, day: date) -> int:
+    days = (date.fromordinal(n) for n in range(OPENED.toordinal(), day.toordinal()))
+    seed, position, kind = account.seed, account.position, account.kind
+    return sum(number_of_posts(seed=seed, position=position, kind=kind, day=earlier) for earlier in days)

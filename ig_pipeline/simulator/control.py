@@ -1,0 +1,201 @@
+"""Levers under `/_simulator/`: who is there, what is true, how much was called, and what shall go wrong.
+
+For tests, the demo and other processes; nothing of it exists at Meta.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any, get_args
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
+from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.limits import APP
+from ig_pipeline.simulator.simulation import Simulation
+from ig_pipeline.simulator.tokens import Login
+
+PREFIX = "/_simulator"
+Json = dict[str, Any]
+_MINUTE = 60.0
+
+
+class ControlError(Exception):
+    """A control request that makes no sense; the text says what would."""
+
+
+def control_routes(simulation: Simulation) -> list[Route]:
+    """The routes, to stand before the Graph API's."""
+    controls = _Controls(simulation)
+
+    def route(path: str, handle: Callable[[Request], Any], *methods: str) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return JSONResponse(handle(request))
+            except ControlError as error:
+                return JSONResponse({"error": str(error)}, 400)
+
+        return Route(PREFIX + path, endpoint, methods=list(methods or ("GET",)))
+
+    return [
+        route("", controls.overview),
+        route("/accounts", controls.accounts),
+        route("/accounts/{username}/truth", controls.truth),
+        route("/calls", controls.calls),
+        route("/calls/reset", controls.reset_calls, "POST"),
+        route("/clock", controls.clock, "GET", "POST"),
+        route("/tokens/{username}/revoke", controls.revoke, "POST"),
+        route("/tokens/{username}/expire", controls.expire, "POST"),
+        route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
+    ]
+
+
+class _Controls:
+    """One method a route. Numbers and switches come as query parameters."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+
+    def overview(self, _: Request) -> Json:
+        """What this is and with which app's credentials to ask."""
+        world = self.simulation.world
+        return {
+            "seed": world.seed,
+            "accounts": len(world.accounts),
+            "now": self.simulation.clock().isoformat(),
+            "app_id": world.app_id,
+            "app_secret": world.app_secret,
+        }
+
+    def accounts(self, _: Request) -> list[Json]:
+        """Every account with its tokens, one for each login."""
+        return [
+            {
+                "username": account.username,
+                "id": account.id,
+                "kind": account.kind.name,
+                "followers_count": account.followers_count(),
+                "page_id": account.page_id,
+                "token": self.simulation.token(account.username),
+                "instagram_token": self.simulation.token(account.username, "instagram"),
+            }
+            for account in self.simulation.world.accounts
+        ]
+
+    def truth(self, request: Request) -> Json:
+        """What is true of the days `first` to `last` as of `at` (default: now), day by day."""
+        account = self._account(request)
+        at = _instant(request, "at") or self.simulation.clock()
+        first = _day(request, "first")
+        last = _day(request, "last", first)
+        ordinals = range(first.toordinal(), last.toordinal() + 1)
+        days = {str(day): _truth_of(account, day, at) for day in map(date.fromordinal, ordinals)}
+        return {"username": account.username, "at": at.isoformat(), "days": days}
+
+    def calls(self, _: Request) -> Json:
+        """The counts of `CallCounts.as_json`."""
+        return self.simulation.calls.as_json()
+
+    def reset_calls(self, _: Request) -> Json:
+        """Count from zero."""
+        self.simulation.calls.reset()
+        return {"total": 0}
+
+    def clock(self, request: Request) -> Json:
+        """Read the clock; POST with `offset` (seconds) or `now` (ISO) sets it."""
+        clock = self.simulation.clock
+        if request.method == "POST":
+            if instant := _instant(request, "now"):
+                clock.set(instant)
+            else:
+                clock.offset = timedelta(seconds=_number(request, "offset"))
+        return {"now": clock().isoformat(), "offset": clock.offset.total_seconds()}
+
+    def revoke(self, request: Request) -> Json:
+        """End the owner's tokens of a `login` (default both); `subcode` (458) says why, see facts §4."""
+        return self._kill(request, int(_number(request, "subcode", 458)), self.simulation.clock())
+
+    def expire(self, request: Request) -> Json:
+        """Let the owner's tokens end `in` seconds from now (default at once)."""
+        at = self.simulation.clock() + timedelta(seconds=_number(request, "in", 0))
+        return self._kill(request, 463, at)
+
+    def throttle(self, request: Request) -> Json:
+        """Block an account (`app`: all) for `seconds` or `minutes` (60), from the call `after` the next ones on."""
+        name = request.path_params["username"]
+        subject = APP if name == APP else self._account(request).id
+        limits, now = self.simulation.limits, self.simulation.clock()
+        if request.method == "DELETE":
+            limits.release(subject)
+            return {"username": name, "blocked_until": None}
+        seconds = _number(request, "seconds", 0) or _MINUTE * _number(request, "minutes", 60)
+        after = int(_number(request, "after", 0))
+        limits.throttle(subject, now=now, lasting=timedelta(seconds=seconds), after_calls=after)
+        until = limits.blocked_until(subject, now)
+        return {"username": name, "after": after, "blocked_until": until.isoformat() if until else None}
+
+    def _kill(self, request: Request, subcode: int, at: datetime) -> Json:
+        account = self._account(request)
+        chosen = request.query_params.get("login")
+        if chosen not in {None, *get_args(Login)}:
+            raise ControlError(f"login is facebook or instagram, not {chosen}")
+        logins: list[Login] = [login for login in get_args(Login) if chosen in {None, login}]
+        for login in logins:
+            subject = self.simulation.subject_of(account.username, login)
+            self.simulation.book.kill(login, subject, at=at, subcode=subcode)
+        return {"username": account.username, "logins": logins, "subcode": subcode, "at": at.isoformat()}
+
+    def _account(self, request: Request) -> Account:
+        name = request.path_params["username"]
+        try:
+            return self.simulation.world.account(name)
+        except KeyError:
+            raise ControlError(f"no account {name}; GET {PREFIX}/accounts lists them") from None
+
+
+def _truth_of(account: Account, day: date, at: datetime) -> Json:
+    metrics = {
+        name: account.metric(name, day, at) for name in (*DEFAULT_SERIES, *DEFAULT_TOTALS, "follows", "unfollows")
+    }
+    posts = account.posts_on(day, at)
+    return {
+        "reach": account.reach(day, at),
+        "engagement": account.engagement(day, at),
+        "posts": [post.id for post in posts],
+        "metrics": metrics,
+    }
+
+
+def _day(request: Request, name: str, default: date | None = None) -> date:
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        raise ControlError(f"{name} is a day like 2026-11-20") from None
+
+
+def _instant(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ControlError(f"{name} is an instant with its zone, like 2026-11-20T12:00:00Z")
+    return instant
+
+
+def _number(request: Request, name: str, default: float | None = None) -> float:
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        return float(text or "")
+    except ValueError:
+        raise ControlError(f"{name} is a number") from None

@@ -1,0 +1,40 @@
+"""The simulated Instagram's own calendar: Pacific days and the instants at which they end (facts §1.2).
+
+Written apart from `graph_api.days` on purpose: two copies of one mistake would agree with each other.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+PACIFIC = ZoneInfo("America/Los_Angeles")
+# "Data may be delayed up to 48 hours": until then a bucket shows less than it will (facts §1.2).
+SETTLES_AFTER = timedelta(hours=48)
+
+
+@lru_cache(maxsize=8192)
+def starts(day: date) -> datetime:
+    """The UTC instant of the Pacific midnight that opens `day`."""
+    return datetime.combine(day, time(), tzinfo=PACIFIC).astimezone(UTC)
+
+
+def ends(day: date) -> datetime:
+    """The UTC instant of the Pacific midnight that closes `day`: its bucket's `end_time`."""
+    return starts(date.fromordinal(day.toordinal() + 1))
+
+
+def day_of(instant: datetime) -> date:
+    """The Pacific calendar day of a zone-aware instant."""
+    return instant.astimezone(PACIFIC).date()
+
+
+def buckets_ending_in(since: datetime, until: datetime) -> list[date]:
+    """The days whose bucket ends in [since, until], both ends included, oldest first (facts §1.2)."""
+    first, last = day_of(since) - timedelta(days=2), day_of(until) + timedelta(days=1)
+    days = (date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1))
+    return [day for day in days if since <= ends(day) <= until]
+
+
+def stamp(instant: datetime) -> str:
+    """Meta's way to write an instant: `2026-04-14T07:00:00+0000`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")

@@ -1,0 +1,124 @@
+"""Rate limits as the real ones feel: percentages in headers, a stop at 100, and a block that grows while one calls on.
+
+Counting per account in a rolling 24 hours, and per app in a rolling hour (facts §4). Deterministic: only calls and the
+clock decide.
+"""
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ig_pipeline.simulator.refusals import RefusalError, account_limit, app_limit
+
+APP = "app"
+# How long a limit reached by counting shuts, and what each further call adds ("continuing to make calls will
+# continue to increase your call count", facts §4).
+BLOCK = timedelta(minutes=10)
+LENGTHENED_BY = timedelta(seconds=30)
+LONGEST = timedelta(hours=24)
+_WINDOW = timedelta(hours=24)
+_SLICE = 300  # seconds
+
+
+@dataclass
+class _Meter:
+    """The calls of one subject, in slices of five minutes, and its block."""
+
+    slices: Counter[int] = field(default_factory=Counter)
+    blocked_until: datetime | None = None
+    block_after: int | None = None
+    block_for: timedelta = BLOCK
+
+    def used(self, now: datetime) -> int:
+        oldest = int((now - _WINDOW).timestamp()) // _SLICE
+        for slice_ in [slice_ for slice_ in self.slices if slice_ < oldest]:
+            del self.slices[slice_]
+        return self.slices.total()
+
+    def blocked(self, now: datetime) -> bool:
+        return self.blocked_until is not None and now < self.blocked_until
+
+
+class Limits:
+    """The meters of every account and of the app."""
+
+    def __init__(self, *, calls_a_day: int, app_calls_a_day: int) -> None:
+        self._calls_a_day = calls_a_day
+        self._app_calls_a_day = app_calls_a_day
+        self._meters: dict[str, _Meter] = {}
+
+    def throttle(self, subject: str, *, now: datetime, lasting: timedelta, after_calls: int = 0) -> None:
+        """Block an account id (or `APP`) for `lasting`, beginning after `after_calls` more calls."""
+        meter = self._meter(subject)
+        meter.block_for = lasting
+        meter.block_after = after_calls
+        if after_calls == 0:
+            meter.block_after, meter.blocked_until = None, now + lasting
+
+    def release(self, subject: str) -> None:
+        """End a block at once and forget the calls that led to it."""
+        self._meters.pop(subject, None)
+
+    def count(self, subject: str, now: datetime) -> None:
+        """Count one call. Raises RefusalError when it is one too many; then the block grows."""
+        meter = self._meter(subject)
+        if meter.blocked(now):
+            assert meter.blocked_until is not None
+            meter.blocked_until = min(meter.blocked_until + LENGTHENED_BY, now + LONGEST)
+            raise self._refusal(subject)
+        if meter.blocked_until is not None:  # the block is over: a clean slate
+            meter.blocked_until = None
+            meter.slices.clear()
+        if meter.block_after is not None:
+            if meter.block_after == 0:
+                meter.block_after, meter.blocked_until = None, now + meter.block_for
+                raise self._refusal(subject)
+            meter.block_after -= 1
+        if meter.used(now) >= self._budget(subject):
+            meter.blocked_until = now + BLOCK
+            raise self._refusal(subject)
+        meter.slices[int(now.timestamp()) // _SLICE] += 1
+
+    def check_app(self, now: datetime) -> None:
+        """Raises RefusalError while the whole app is blocked; the block grows with it."""
+        if self._meter(APP).blocked(now):
+            self.count(APP, now)
+
+    def headers(self, subject: str, now: datetime) -> dict[str, str]:
+        """The usage header of an answer: the account's own, or the app's for calls about no account (facts §4)."""
+        meter = self._meter(subject)
+        percent = 100 if meter.blocked(now) else min(100, 100 * meter.used(now) // self._budget(subject))
+        usage = {"call_count": percent, "total_cputime": percent // 4, "total_time": percent // 4}
+        if subject == APP:
+            return {"x-app-usage": _compact(usage)}
+        regain = self.minutes_left(subject, now)
+        entry = {"type": "instagram", **usage, "estimated_time_to_regain_access": regain}
+        return {"x-business-use-case-usage": _compact({subject: [entry]})}
+
+    def minutes_left(self, subject: str, now: datetime) -> int:
+        """Minutes until access is regained, rounded up; 0 when nothing is blocked, even at 99 %."""
+        meter = self._meter(subject)
+        if not meter.blocked(now):
+            return 0
+        assert meter.blocked_until is not None
+        return math.ceil((meter.blocked_until - now).total_seconds() / 60)
+
+    def blocked_until(self, subject: str, now: datetime) -> datetime | None:
+        """When a subject's block ends as things stand; None when it is not blocked."""
+        meter = self._meter(subject)
+        return meter.blocked_until if meter.blocked(now) else None
+
+    def _meter(self, subject: str) -> _Meter:
+        return self._meters.setdefault(subject, _Meter())
+
+    def _budget(self, subject: str) -> int:
+        return self._app_calls_a_day if subject == APP else self._calls_a_day
+
+    def _refusal(self, subject: str) -> RefusalError:
+        return app_limit() if subject == APP else account_limit()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,169 @@
+"""The simulator on a real socket: HTTP in, `Simulation` inside, and a way to run it in a thread.
+
+No rule of the API stands here; control requests are in `control`.
+"""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ig_pipeline.clock import Clock, utc_now
+from ig_pipeline.simulator.calls import CallCounts
+from ig_pipeline.simulator.control import control_routes
+from ig_pipeline.simulator.requests import Call
+from ig_pipeline.simulator.simulation import CALLS_A_DAY, Simulation
+from ig_pipeline.simulator.tokens import Login
+from ig_pipeline.simulator.versions import is_version, served_version
+from ig_pipeline.simulator.world import World
+
+_METHODS = ["GET", "POST", "DELETE", "PUT", "HEAD"]
+_STARTS_WITHIN = 10.0
+
+
+def application(simulation: Simulation, *, latency: float = 0.0) -> Starlette:
+    """The ASGI application. `latency`: seconds every call takes at least."""
+
+    async def graph(request: Request) -> Response:
+        call = await read_call(request, simulation)
+        if latency:
+            await asyncio.sleep(latency)
+        answer = simulation.answer(call)
+        body = b"" if request.method == "HEAD" else answer.encoded()
+        return Response(body, answer.status, {**answer.headers, "content-type": answer.content_type})
+
+    return Starlette(routes=[*control_routes(simulation), Route("/{path:path}", graph, methods=_METHODS)])
+
+
+async def read_call(request: Request, simulation: Simulation) -> Call:
+    """The call in a request: query and form together, the token from parameter or header, any version or none."""
+    params = {**dict(request.query_params), **await _form(request)}
+    path = request.url.path.strip("/")
+    first, _, rest = path.partition("/")
+    asked, path = (first, rest) if is_version(first) else (None, path)
+    token = params.pop("access_token", None) or _bearer(request)
+    now = simulation.clock()
+    return Call(
+        method=request.method,
+        path=path,
+        params=params,
+        version=served_version(asked, now.date()),
+        base_url=str(request.base_url).rstrip("/"),
+        now=now,
+        token=token,
+        host=request.url.hostname or "",
+    )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        try:
+            body = json.loads(await request.body() or b"{}")
+        except ValueError:
+            return {}
+        pairs = body.items() if isinstance(body, dict) else ()
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in pairs}
+    if "form" not in kind:
+        return {}
+    async with request.form() as form:
+        return {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() in {"bearer", "oauth"} else None
+
+
+@dataclass(frozen=True)
+class RunningSimulator:
+    """A simulator that answers at `url` (no slash at the end)."""
+
+    url: str
+    simulation: Simulation
+
+    @property
+    def world(self) -> World:
+        """The truth."""
+        return self.simulation.world
+
+    @property
+    def calls(self) -> CallCounts:
+        """What was called so far."""
+        return self.simulation.calls
+
+    def token(self, username: str, login: Login = "facebook") -> str:
+        """The long-lived token of an account's owner."""
+        return self.simulation.token(username, login)
+
+
+def make_server(simulation: Simulation, *, latency: float = 0.0) -> uvicorn.Server:
+    """A server that is not listening yet: `run(sockets=[…])` it."""
+    config = uvicorn.Config(
+        application(simulation, latency=latency),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=60,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 lets the system choose. Raises OSError when the port is in use."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+@contextmanager
+def running_simulator(
+    world: World,
+    *,
+    clock: Clock = utc_now,
+    latency: float = 0.0,
+    calls_a_day: int = CALLS_A_DAY,
+    require_proof: bool = False,
+) -> Iterator[RunningSimulator]:
+    """A simulator in a thread, on a free loopback port, for the length of the block. `latency` in seconds."""
+    simulation = Simulation(world, clock=clock, calls_a_day=calls_a_day, require_proof=require_proof)
+    server = make_server(simulation, latency=latency)
+    bound = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="simulator", daemon=True)
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        yield RunningSimulator(f"http://127.0.0.1:{bound.getsockname()[1]}", simulation)
+    finally:
+        server.should_exit = True
+        thread.join(_STARTS_WITHIN)
+        bound.close()
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    ticks = threading.Event()
+    for _ in range(int(_STARTS_WITHIN / 0.005)):
+        if server.started:
+            return
+        if not thread.is_alive():
+            break
+        ticks.wait(0.005)
+    raise RuntimeError("the simulator did not start")

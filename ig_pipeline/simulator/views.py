@@ -1,0 +1,187 @@
+"""Shows Instagram objects as JSON with exactly the fields asked for: posts, children, comments, stories.
+
+A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file (facts §2.1).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ig_pipeline.simulator import refusals
+from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.days import stamp
+from ig_pipeline.simulator.fields import Field
+from ig_pipeline.simulator.file_links import file_url
+from ig_pipeline.simulator.media_insights import media_insights
+from ig_pipeline.simulator.paging import HIGHEST_LIMIT
+from ig_pipeline.simulator.posts import Child, Comment, Post
+from ig_pipeline.simulator.requests import Call, Caller, Json, number_in
+
+
+@dataclass(frozen=True)
+class View:
+    """Who looks, when and through which call."""
+
+    call: Call
+    caller: Caller
+
+
+class _Absent:
+    """Marks a field that exists but is not there for this object."""
+
+
+ABSENT = _Absent()
+ID_ONLY = (Field("id"),)
+# Names of older API versions that are still accepted and never answered (recorded: from_id, from_full_name).
+_LEGACY = frozenset({"from_id", "from_full_name", "created_at", "from", "filter", "location", "tags", "link", "type"})
+# Fields only Facebook Login knows (facts §2.1).
+_FACEBOOK_COUNTS = {
+    "total_like_count": "likes",
+    "total_comments_count": "comments",
+    "total_views_count": "views",
+    "saved_count": "saved",
+    "shares_count": "shares",
+    "reposts_count": "reposts",
+}
+_COMMENT_FIELDS = (Field("timestamp"), Field("text"), Field("id"))
+
+
+def show_fields(fields: tuple[Field, ...], resolve: Callable[[Field], object]) -> Json:
+    """An object of the fields in the order asked for, `id` added as Meta does when it was not."""
+    shown: Json = {}
+    for field in fields:
+        value = resolve(field)
+        if value is not ABSENT:
+            shown[field.shown_as] = value
+    return shown
+
+
+def show_post(view: View, account: Account, post: Post, fields: tuple[Field, ...]) -> Json:
+    """A post or story; without fields its id alone. Raises RefusalError for a field or insight it cannot have."""
+    shown = show_fields(fields or ID_ONLY, lambda field: _post_field(view, account, post, field))
+    return shown if "id" in shown else {**shown, "id": post.id}
+
+
+def _post_field(view: View, account: Account, post: Post, field: Field) -> object:
+    nested: dict[str, Callable[[], object]] = {
+        "insights": lambda: _insights(view, account, post, field),
+        "children": lambda: _children(view, account, post, field),
+        "comments": lambda: _comments(view, post, field),
+    }
+    values = {**_post_values(view, account, post), **nested}
+    if field.name in values:
+        return values[field.name]()
+    if view.caller.login == "instagram" or field.name in _LEGACY:
+        return ABSENT
+    if field.name in _FACEBOOK_COUNTS:
+        return post.count(_FACEBOOK_COUNTS[field.name], view.call.now)
+    if field.name == "view_count":
+        raise refusals.RefusalError("The view_count field is not available for this media", code=36104)
+    raise refusals.no_such_field(field.name)
+
+
+def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable[[], object]]:
+    now, video = view.call.now, post.media_type == "VIDEO"
+    # A carousel's own file is that of its first child.
+    first = post.children[0] if post.children else None
+    file_id, file_is_video = (first.id, first.media_type == "VIDEO") if first else (post.id, video)
+    base = view.call.base_url
+    return {
+        "id": lambda: post.id,
+        "ig_id": lambda: post.legacy_id,
+        "caption": lambda: ABSENT if post.caption is None else post.caption,
+        "media_type": lambda: post.media_type,
+        "media_product_type": lambda: post.product_type,
+        "media_url": lambda: file_url(base, file_id, video=file_is_video, now=now) if post.has_file else ABSENT,
+        "thumbnail_url": lambda: (
+            file_url(base, post.id, video=True, now=now, thumbnail=True) if video and _thumbnail(view, post) else ABSENT
+        ),
+        "permalink": lambda: permalink(account, post),
+        "shortcode": lambda: post.shortcode,
+        "timestamp": lambda: stamp(post.at),
+        "username": lambda: account.username,
+        "owner": lambda: {"id": account.id},
+        "like_count": lambda: post.count("likes", now) if post.shows_likes else ABSENT,
+        "comments_count": lambda: post.count("comments", now),
+        "is_comment_enabled": lambda: True,
+        "is_shared_to_feed": lambda: True if post.product_type == "REELS" else ABSENT,
+        "alt_text": lambda: ABSENT,
+        "media_audio_type": lambda: "ORIGINAL_SOUND" if post.product_type == "REELS" else ABSENT,
+    }
+
+
+def _thumbnail(view: View, post: Post) -> bool:
+    """Some reels lack their thumbnail in the list and have it when read themselves (facts §2.1)."""
+    return post.has_thumbnail or view.call.path.split("/")[-1] == post.id
+
+
+def permalink(account: Account, post: Post) -> str:
+    """The address of a post for people."""
+    if post.product_type == "STORY":
+        return f"https://www.instagram.com/stories/{account.username}/{post.legacy_id}"
+    kind = "reel" if post.product_type == "REELS" else "p"
+    return f"https://www.instagram.com/{kind}/{post.shortcode}/"
+
+
+def _insights(view: View, account: Account, post: Post, field: Field) -> Json:
+    if not view.caller.may("instagram_manage_insights", "instagram_business_manage_insights"):
+        raise refusals.no_permission()
+    return media_insights(
+        account,
+        post,
+        metric=field.modifiers.get("metric"),
+        breakdown=field.modifiers.get("breakdown"),
+        now=view.call.now,
+    )
+
+
+def _children(view: View, account: Account, post: Post, field: Field) -> object:
+    if post.media_type != "CAROUSEL_ALBUM":
+        return ABSENT
+    return {"data": [show_child(view, account, post, child, field.children) for child in post.children]}
+
+
+def show_child(view: View, account: Account, post: Post, child: Child, fields: tuple[Field, ...]) -> Json:
+    """A child of a carousel: no caption, counts, product type or insights of its own (facts §2.1)."""
+    video, base, now = child.media_type == "VIDEO", view.call.base_url, view.call.now
+    values: dict[str, Callable[[], object]] = {
+        "id": lambda: child.id,
+        "media_type": lambda: child.media_type,
+        "media_url": lambda: file_url(base, child.id, video=video, now=now) if post.has_file else ABSENT,
+        "thumbnail_url": lambda: file_url(base, child.id, video=True, now=now, thumbnail=True) if video else ABSENT,
+        "permalink": lambda: f"https://www.instagram.com/p/{child.shortcode}/",
+        "shortcode": lambda: child.shortcode,
+        "timestamp": lambda: stamp(post.at),
+        "username": lambda: account.username,
+        "owner": lambda: {"id": account.id},
+    }
+    never = {"caption", "like_count", "comments_count", "media_product_type", "is_comment_enabled", "alt_text"}
+
+    def resolve(field: Field) -> object:
+        if field.name in values:
+            return values[field.name]()
+        if field.name in never | _LEGACY or view.caller.login == "instagram":
+            return ABSENT
+        raise refusals.no_such_field(field.name)
+
+    shown = show_fields(fields or ID_ONLY, resolve)
+    return shown if "id" in shown else {**shown, "id": child.id}
+
+
+def _comments(view: View, post: Post, field: Field) -> object:
+    """The comments one sees, in an object of their own; no key at all when there are none (recorded)."""
+    limit = number_in(field.modifiers, "limit", default=50, highest=HIGHEST_LIMIT)
+    seen = [comment for comment in post.comments if comment.at <= view.call.now][:limit]
+    if not seen:
+        return ABSENT
+    return {"data": [show_comment(comment, field.children) for comment in seen]}
+
+
+def show_comment(comment: Comment, fields: tuple[Field, ...]) -> Json:
+    """A comment; by default its time, text and id (recorded)."""
+    values = {"timestamp": stamp(comment.at), "text": comment.text, "id": comment.id, "like_count": 0, "hidden": False}
+
+    def resolve(field: Field) -> object:
+        return values.get(field.name, ABSENT)
+
+    shown = show_fields(fields or _COMMENT_FIELDS, resolve)
+    return shown if "id" in shown else {**shown, "id": comment.id}
