@@ -16,7 +16,7 @@ def media_page(view: View, account: Account, fields: tuple[Field, ...], params: 
     since, until = instant_in(params, "since", now), instant_in(params, "until", now)
     posts = account.posts_between(since, min(until, now) if until else now)
     return page_of(
-        list(islice(posts, MAX_MEDIA)),
+        islice(posts, MAX_MEDIA),
         call=view.call,
         path=f"{account.id}/media",
         params=params,

@@ -4,7 +4,8 @@ The last page still carries cursors but no `next`; an empty one carries no pagin
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from ig_pipeline.simulator.refusals import RefusalError
@@ -31,7 +32,7 @@ def key_of(cursor: str) -> str:
 
 
 def page_of(
-    items: Sequence[T],
+    items: Iterable[T],
     *,
     call: Call,
     path: str,
@@ -44,8 +45,7 @@ def page_of(
     `params`: limit, after and before are read from it, the rest is repeated in the links.
     """
     limit = number_in(params, "limit", default=DEFAULT_LIMIT, highest=HIGHEST_LIMIT)
-    start, stop = _bounds([key(item) for item in items], params, limit)
-    chosen = items[start:stop]
+    chosen, more_after, more_before = _window(iter(items), key, params, limit)
     if not chosen:
         return {"data": []}
     data = [show(item) for item in chosen]
@@ -53,26 +53,32 @@ def page_of(
     kept = {name: value for name, value in params.items() if name not in {"after", "before"}}
     kept.setdefault("limit", str(limit))
     paging: Json = {"cursors": {"before": before, "after": after}}
-    if stop < len(items):
+    if more_after:
         paging["next"] = call.link(path, {**kept, "after": after})
-    if start > 0:
+    if more_before:
         paging["previous"] = call.link(path, {**kept, "before": before})
     return {"data": data, "paging": paging}
 
 
-def _bounds(keys: list[str], params: dict[str, str], limit: int) -> tuple[int, int]:
-    """Where the page begins and ends among `keys`. Raises RefusalError for a cursor that stands nowhere."""
-    if after := params.get("after"):
-        start = _index(keys, after) + 1
-        return start, min(len(keys), start + limit)
+def _window(
+    items: Iterator[T], key: Callable[[T], str], params: dict[str, str], limit: int
+) -> tuple[list[T], bool, bool]:
+    """The items of a page, and whether there are more after and before it. Takes no more of `items` than it must.
+
+    Raises RefusalError for a cursor that stands nowhere.
+    """
     if before := params.get("before"):
-        stop = _index(keys, before)
-        return max(0, stop - limit), stop
-    return 0, min(len(keys), limit)
-
-
-def _index(keys: list[str], cursor: str) -> int:
-    try:
-        return keys.index(key_of(cursor))
-    except ValueError:
-        raise RefusalError("Invalid parameter", code=100) from None
+        mark = key_of(before)
+        earlier: list[T] = []
+        for item in items:
+            if key(item) == mark:
+                return earlier[-limit:], True, len(earlier) > limit
+            earlier.append(item)
+        raise RefusalError("Invalid parameter", code=100)
+    after = params.get("after")
+    if after:
+        mark = key_of(after)
+        if not any(key(item) == mark for item in items):
+            raise RefusalError("Invalid parameter", code=100)
+    chosen = list(islice(items, limit))
+    return chosen, next(items, None) is not None, bool(after)

@@ -107,9 +107,40 @@ class RunningSimulator:
         return self.simulation.token(username, login)
 
 
+class _PromptServer(uvicorn.Server):
+    """A server in a thread that ends when told: uvicorn looks only every tenth of a second, and then waits another."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = threading.Event()
+
+    async def main_loop(self) -> None:
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        self.serving.set()
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for task in self.server_state.tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Ask it to end; safe from another thread."""
+        self._loop.call_soon_threadsafe(self._told.set)
+
+
 def make_server(simulation: Simulation, *, latency: float = 0.0) -> uvicorn.Server:
-    """A server that is not listening yet: `run(sockets=[…])` it."""
-    config = uvicorn.Config(
+    """A server that does not serve yet: `run(sockets=[…])` it."""
+    return uvicorn.Server(_config(simulation, latency))
+
+
+def _config(simulation: Simulation, latency: float) -> uvicorn.Config:
+    return uvicorn.Config(
         application(simulation, latency=latency),
         http="h11",
         ws="none",
@@ -119,15 +150,15 @@ def make_server(simulation: Simulation, *, latency: float = 0.0) -> uvicorn.Serv
         timeout_graceful_shutdown=1,
         timeout_keep_alive=60,
     )
-    return uvicorn.Server(config)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 lets the system choose. Raises OSError when the port is in use."""
+    """A listening socket; port 0 lets the system choose. Raises OSError when the port is in use."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(128)  # so that whoever reads the address may connect at once
     except OSError:
         bound.close()
         raise
@@ -145,25 +176,15 @@ def running_simulator(
 ) -> Iterator[RunningSimulator]:
     """A simulator in a thread, on a free loopback port, for the length of the block. `latency` in seconds."""
     simulation = Simulation(world, clock=clock, calls_a_day=calls_a_day, require_proof=require_proof)
-    server = make_server(simulation, latency=latency)
+    server = _PromptServer(_config(simulation, latency))
     bound = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="simulator", daemon=True)
     thread.start()
+    if not server.serving.wait(_STARTS_WITHIN):
+        raise RuntimeError("the simulator did not start")
     try:
-        _wait_until_started(server, thread)
         yield RunningSimulator(f"http://127.0.0.1:{bound.getsockname()[1]}", simulation)
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(_STARTS_WITHIN)
         bound.close()
-
-
-def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
-    ticks = threading.Event()
-    for _ in range(int(_STARTS_WITHIN / 0.005)):
-        if server.started:
-            return
-        if not thread.is_alive():
-            break
-        ticks.wait(0.005)
-    raise RuntimeError("the simulator did not start")

@@ -149,7 +149,9 @@ def test_the_command_serves_and_stops() -> None:
     command = [sys.executable, "-m", "ig_pipeline.cli", "simulator", "--port", "0", "--accounts", "2", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url = json.loads(process.stdout.readline())["url"]
-        accounts = httpx.get(f"{url}/_simulator/accounts").json()
-        process.terminate()
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            accounts = httpx.get(f"{url}/_simulator/accounts").json()
+        finally:
+            process.terminate()
     assert [account["username"] for account in accounts] == ["acme.studio", "harbor.bakery"]
