@@ -12,6 +12,12 @@ from ig_pipeline.defs.partitions import ACCOUNT, DATE, cell_key
 from ig_pipeline.sync.results import AccountDayResult
 
 Metadata: TypeAlias = Mapping[str, dg.MetadataValue]
+CellEvent: TypeAlias = dg.AssetMaterialization | dg.AssetObservation
+
+
+def event_of(result: AccountDayResult) -> CellEvent:
+    """A materialization for a written cell, which turns it green; for others an observation with the reason."""
+    return materialization(result) if result.written else observation(result)
 
 
 def materialization(result: AccountDayResult) -> dg.AssetMaterialization:

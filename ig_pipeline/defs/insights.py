@@ -12,12 +12,14 @@ from typing import cast
 
 import dagster as dg
 
-from ig_pipeline.defs.cell_events import materialization, observation
+from ig_pipeline.defs.cell_events import CellEvent, event_of
+from ig_pipeline.defs.checks import GRID_CHECK_SPECS, grid_check_results
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import GridMismatchError, failure_of
 from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, cells_by_account
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.defs.run_requests import mark_first_backfill
+from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
 POOL = "graph_api"
 """Steps that call Meta; their number is bounded in dagster.yaml."""
@@ -59,36 +61,36 @@ SPECS: tuple[dg.AssetSpec, ...] = (
 )
 
 
+GRID_ASSETS = [spec.key for spec in SPECS]
+"""Keys of the three, upstream first."""
+
+
 def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
-    """`account_insights`, `media_engagement` and `daily_metrics` on `grid`."""
+    """`account_insights`, `media_engagement` and `daily_metrics` on `grid`, with their checks."""
 
     @dg.multi_asset(
         name="instagram_insights",
         specs=[spec.replace_attributes(partitions_def=grid) for spec in SPECS],
+        check_specs=GRID_CHECK_SPECS,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=POOL,
     )
     def instagram_insights(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-        cells = cells_given(context, grid)
-        wanted = [name for name in ASSETS if dg.AssetKey(name) in context.selected_asset_keys]
-        yield from _report(context, pipeline, cells, wanted)
+    ) -> Iterator[CellEvent | dg.AssetCheckResult]:
+        results: list[AccountDayResult] = []
+        if wanted := [name for name in ASSETS if dg.AssetKey(name) in context.selected_asset_keys]:
+            mark_first_backfill(pipeline, context.run)
+            cells = cells_given(context, grid)
+            for result in drain(pipeline.cells(cells, assets=wanted, run_id=context.run.run_id)):
+                results.append(result)
+                yield event_of(result)
+        yield from grid_check_results(pipeline, context.selected_asset_check_keys)
+        if failure := failure_of(results):
+            raise failure
 
     return instagram_insights
-
-
-def _report(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, cells: dict[str, list[date]], assets: list[AssetName]
-) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-    """One event per cell as it is finished; raises one `Failure` at the end if any failed."""
-    results: list[AccountDayResult] = []
-    for result in drain(pipeline.fetch(pipeline.settings, cells, assets=assets, run_id=context.run.run_id)):
-        results.append(result)
-        yield materialization(result) if result.written else observation(result)
-    if failure := failure_of(results):
-        raise failure
 
 
 def cells_given(context: dg.AssetExecutionContext, grid: dg.MultiPartitionsDefinition) -> dict[str, list[date]]:

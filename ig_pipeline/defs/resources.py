@@ -3,14 +3,19 @@
 Assets, sensors and checks get this plain object; nothing is opened or read before they call it.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+import sqlalchemy as sa
+
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
+from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading
 from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 
 
 class CellSource(Protocol):
@@ -28,15 +33,73 @@ class CellSource(Protocol):
         ...
 
 
+async def fetch_cells(
+    settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
+) -> AsyncIterator[AccountDayResult]:
+    """The engine, with its own client and database for the length of one run."""
+    # pandas and the client are needed in runs only; a code server that never runs starts half a second sooner.
+    from ig_pipeline.sync.engine import open_services, sync_account_days  # noqa: PLC0415
+
+    async with open_services(settings) as services:
+        async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
+            yield result
+
+
+async def refresh_all(settings: Settings) -> list[TokenResult]:
+    """The vault, over every connected account."""
+    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
+
+    async with open_services(settings) as services:
+        return await refresh_tokens(services.engine, services.tokens)
+
+
+_engines: dict[str, sa.Engine] = {}
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Factories, not connections: a code server lives for weeks, a run for seconds."""
 
-    fetch: CellSource
     settings_of: Callable[[], Settings] = load_settings
     clock: Clock = utc_now
+    fetch: CellSource = fetch_cells
+    refresh: Callable[[Settings], Awaitable[list[TokenResult]]] = refresh_all
+
+    def cells(
+        self, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
+    ) -> AsyncIterator[AccountDayResult]:
+        """Fetch `cells`: one result per asset and cell."""
+        self._engine()
+        return self.fetch(self.settings, cells, assets=assets, run_id=run_id)
+
+    async def refreshed_tokens(self) -> list[TokenResult]:
+        """Refresh what is due, of every connected account."""
+        self._engine()
+        return await self.refresh(self.settings)
 
     @property
     def settings(self) -> Settings:
-        """The settings as they are now."""
+        """The settings as they are now. Raises `SettingsError`."""
         return self.settings_of()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """The database, to read. Raises `DatabaseError`, one line without the password."""
+        with plain_errors(), reading(self._engine()) as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end of the block. Raises `DatabaseError`."""
+        with plain_errors(), self._engine().begin() as db:
+            yield db
+
+    def _engine(self) -> sa.Engine:
+        """One engine per process and URL, its tables up to date: `dagster dev` in a fresh clone has no others."""
+        url = self.settings.effective_database_url
+        key = url.get_secret_value()
+        if key not in _engines:
+            engine = open_engine(url)
+            migrate(engine)
+            _engines[key] = engine
+        return _engines[key]

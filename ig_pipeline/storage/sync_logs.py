@@ -79,6 +79,19 @@ def days_written(
     return list(db.execute(sa.select(table.c.date).where(*conditions).distinct().order_by(table.c.date)).scalars())
 
 
+def days_written_by_account(db: sa.Connection, asset: str, *, first: date, last: date) -> dict[str, set[date]]:
+    """Account key → its days of an asset whose rows are in the database, ends included, in one query."""
+    statement = (
+        sa.select(table.c.account_key, table.c.date)
+        .where(table.c.asset == asset, table.c.status.in_(WRITTEN), table.c.date.between(first, last))
+        .distinct()
+    )
+    written: dict[str, set[date]] = {}
+    for account_key, day in db.execute(statement):
+        written.setdefault(account_key, set()).add(day)
+    return written
+
+
 def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit: int = 20) -> list[Entry]:
     """The newest failed cells, newest first."""
     statement = _entries().where(table.c.status == "failed")

@@ -3,18 +3,24 @@
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from pydantic import SecretStr
 
+from ig_pipeline.definitions import build
 from ig_pipeline.defs.partitions import ACCOUNTS, range_tags
+from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.settings import Settings
+from ig_pipeline.storage import connections
+from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.plan import Rectangle
 from ig_pipeline.sync.results import AccountDayResult, AssetName
 
 FIRST = date(2026, 10, 1)
+NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 
 Fate = Callable[[AssetName, str, date], AccountDayResult]
 
@@ -42,6 +48,86 @@ class FakeEngine:
                 raise RuntimeError("the engine broke")
             for asset in assets:
                 yield self.fate(asset, key, day)
+
+
+class World:
+    """The definitions on a database and an ephemeral instance, with a clock that is set by hand."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, *, database_url: SecretStr | None = None) -> None:
+        self.settings = Settings(data_dir=folder, first_day=date(2026, 9, 1), database_url=database_url)
+        self.now = NOW
+        self.engine = FakeEngine()
+        self.instance = instance
+        self.pipeline = Pipeline(fetch=self.engine, settings_of=lambda: self.settings, clock=lambda: self.now)
+        self.definitions = build(self.pipeline)
+
+    def connect(self, *names: str, expires_in: timedelta | None = timedelta(days=60)) -> list[Connection]:
+        """Rows in the database and nothing else; the owner of `ana` is ana@b.example."""
+        with self.pipeline.writing() as db:
+            return [
+                connections.connect(
+                    db,
+                    email=f"{name}@b.example",
+                    login="facebook",
+                    account_id=f"1784{hash(name) % 10**9}",
+                    username=name,
+                    encrypt=str,
+                    expires_at=self.now + expires_in if expires_in else None,
+                    scopes="",
+                    now=self.now,
+                )
+                for name in names
+            ]
+
+    def connection(self, name: str) -> Connection:
+        with self.pipeline.reading() as db:
+            return connections.by_account_key(db, name)
+
+    def add_to_grid(self, *accounts: str) -> None:
+        self.instance.add_dynamic_partitions(str(ACCOUNTS.name), list(accounts))
+
+    def sensor_tick(self, name: str, *, launch: bool = True) -> list[dg.RunRequest]:
+        """One tick as the daemon does it: partitions added, a run record for each new run key."""
+        sensor = self.definitions.get_repository_def().get_sensor_def(name)
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            instance_ref=None,
+            definitions=self.definitions,
+            resources={"pipeline": self.pipeline},
+        )
+        with context:
+            tick = sensor.evaluate_tick(context)
+        for added in tick.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
+        return self.launch(tick.run_requests or [], by=name) if launch else list(tick.run_requests or [])
+
+    def schedule_tick(self, name: str, at: datetime) -> list[dg.RunRequest]:
+        schedule = self.definitions.get_repository_def().get_schedule_def(name)
+        with dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=at,
+            resources={"pipeline": self.pipeline},
+            repository_def=self.definitions.get_repository_def(),
+        ) as context:
+            return self.launch(schedule.evaluate_tick(context).run_requests or [], by=name)
+
+    def launch(self, requests: Sequence[dg.RunRequest], *, by: str) -> list[dg.RunRequest]:
+        """A run that waits for every request whose run key is new to `by`, as the daemon's; returns those."""
+        launched = []
+        for request in requests:
+            tags = {**request.tags, "dagster/run_key": request.run_key or "", "dagster/asked_by": by}
+            mine = {"dagster/run_key": tags["dagster/run_key"], "dagster/asked_by": by}
+            if self.instance.get_runs(filters=dg.RunsFilter(tags=mine), limit=1):
+                continue
+            self.instance.create_run_for_job(
+                self.definitions.resolve_implicit_global_asset_job_def(),
+                tags=tags,
+                status=dg.DagsterRunStatus.NOT_STARTED,
+                asset_selection=frozenset(request.asset_selection) if request.asset_selection else None,
+                asset_check_selection=None if request.asset_check_keys is None else frozenset(request.asset_check_keys),
+            )
+            launched.append(request)
+        return launched
 
 
 @contextmanager
@@ -76,10 +162,6 @@ def run_rectangle(
         asset_selection=[dg.AssetKey(name) for name in assets],
         raise_on_error=False,
     )
-
-
-def green(instance: dg.DagsterInstance, asset: str) -> set[str]:
-    return instance.get_materialized_partitions(dg.AssetKey(asset))
 
 
 def status_of(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str) -> tuple[set[str], set[str]]:

@@ -144,7 +144,9 @@ def test_a_single_cell_without_a_range_is_fetched_too(tmp_path: Path) -> None:
     defs = definitions(engine, tmp_path)
     with instance_with("ana") as instance:
         job = defs.resolve_implicit_global_asset_job_def()
-        assert job.execute_in_process(instance=instance, partition_key=f"ana|{FIRST}").success
+        selected = [dg.AssetKey(name) for name in ASSETS]
+        run = job.execute_in_process(instance=instance, partition_key=f"ana|{FIRST}", asset_selection=selected)
+        assert run.success
         assert engine.asked[0][0] == {"ana": [FIRST]}
 
 

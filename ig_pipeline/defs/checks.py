@@ -1,0 +1,143 @@
+"""Asset checks: whether the grid is whole and true, and whether tokens and API version will hold.
+
+What they look for is `sync.standing`'s. Unpartitioned on purpose: a partitioned check writes one evaluation for a whole
+ranged run and leaves the other cells "planned" for ever (facts/dagster.md §4); these look at the whole database.
+
+Those of the grid's assets are evaluated inside the assets' own step: it hands Dagster materializations, not outputs,
+and a check that is a step of its own would be skipped after it.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import dagster as dg
+
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.sync.standing import expiring_tokens, impossible_rows, missing_by_account
+
+_LISTED = 50
+
+
+def grid_check_results(pipeline: Pipeline, selected: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
+    """An evaluation for each selected check of the grid's assets."""
+    for spec, evaluate in _GRID_CHECKS:
+        if spec.key in selected:
+            yield evaluate(pipeline)
+
+
+@dg.asset_check(asset="access_tokens", description="Every connected account's token is valid for more than 7 days.")
+def every_token_outlives_the_week(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
+    """Warns: a token refreshed in time never gets here."""
+    with pipeline.reading() as db:
+        found = expiring_tokens(db, now=pipeline.clock())
+    lines = [f"- **{item.account_key}**: until {item.expires_at:%Y-%m-%d %H:%M} UTC" for item in found[:_LISTED]]
+    return _result(
+        "access_tokens",
+        "every_token_outlives_the_week",
+        lines,
+        count=len(found),
+        good="All tokens are valid for more than seven days.",
+        bad=f"{len(found)} tokens end within seven days though they are refreshed before. Run "
+        "`ig-pipeline tokens refresh`; if it refuses, ask the owners to connect again.",
+    )
+
+
+def _every_window_is_complete(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Warns, with the missing days per account."""
+    settings = pipeline.settings
+    with pipeline.reading() as db:
+        found = missing_by_account(
+            db, now=pipeline.clock(), days=settings.initial_backfill_days, first_day=settings.first_day
+        )
+    lines = [
+        f"- **{item.account_key}**: {len(item.days)} days, {item.days[0]} to {item.days[-1]}"
+        for item in found[:_LISTED]
+    ]
+    return _result(
+        "daily_metrics",
+        "every_window_is_complete",
+        lines,
+        count=len(found),
+        good="No day is missing.",
+        bad=f"{len(found)} accounts lack days. Select them on the Partitions page and materialize with "
+        "“Backfill only failed and missing partitions”.",
+    )
+
+
+def _every_number_is_possible(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Fails: such rows come from a fault of ours or a change at Meta."""
+    with pipeline.reading() as db:
+        found = impossible_rows(db, now=pipeline.clock())
+    return _result(
+        "daily_metrics",
+        "every_number_is_possible",
+        [f"- {sentence}" for sentence in found],
+        count=len(found),
+        good="All rows are possible.",
+        bad="There are rows that cannot be true.",
+        severity=dg.AssetCheckSeverity.ERROR,
+    )
+
+
+def _graph_version_is_served(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Warns from 90 days before Meta switches the version off."""
+    warning = version_warning(pipeline.settings.graph_version, instagram_day(pipeline.clock()))
+    return _result(
+        "account_insights",
+        "graph_version_is_served",
+        [],
+        count=int(warning is not None),
+        good=f"{pipeline.settings.graph_version} is served for at least 90 more days.",
+        bad=warning.sentence if warning else "",
+    )
+
+
+def _result(
+    asset: str,
+    name: str,
+    lines: Sequence[str],
+    *,
+    count: int,
+    good: str,
+    bad: str,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=name,
+        passed=not count,
+        severity=severity,
+        description=bad if count else good,
+        metadata={"found": count, **({"which": dg.MetadataValue.md("\n".join(lines))} if lines else {})},
+    )
+
+
+_GRID_CHECKS: list[tuple[dg.AssetCheckSpec, Callable[[Pipeline], dg.AssetCheckResult]]] = [
+    (
+        dg.AssetCheckSpec(
+            "every_window_is_complete",
+            asset="daily_metrics",
+            description="Every connected account has each day of its window (IG_PIPELINE_INITIAL_BACKFILL_DAYS).",
+        ),
+        _every_window_is_complete,
+    ),
+    (
+        dg.AssetCheckSpec(
+            "every_number_is_possible",
+            asset="daily_metrics",
+            description="No number is negative and no day lies ahead, in any table.",
+        ),
+        _every_number_is_possible,
+    ),
+    (
+        dg.AssetCheckSpec(
+            "graph_version_is_served",
+            asset="account_insights",
+            description="Meta goes on serving the Graph API version we ask for.",
+        ),
+        _graph_version_is_served,
+    ),
+]
+
+GRID_CHECK_SPECS = [spec for spec, _ in _GRID_CHECKS]

@@ -1,0 +1,120 @@
+"""The sensor that turns rows of `sync_requests` into runs, once each, and notes how they ended.
+
+A row is marked only when a run with its tag exists: a crash anywhere between is mended by the next tick.
+"""
+
+import json
+from collections.abc import Sequence
+
+import dagster as dg
+
+from ig_pipeline.defs.first_backfills import INTERVAL_SECONDS, RUNS_A_TICK
+from ig_pipeline.defs.insights import GRID_ASSETS
+from ig_pipeline.defs.partitions import ACCOUNTS
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, run_tagged
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.storage import connections, sync_requests
+from ig_pipeline.storage.connections import CONNECTED
+from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.plan import DayRequest, plan_requests
+
+ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS}
+"""Kind of request → the assets it fills."""
+
+
+@dg.sensor(
+    asset_selection=[key for keys in ASSETS_OF.values() for key in keys],
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Rows of `sync_requests` become runs, once each: what the web service, Telegram or a reconnect asked for, and "
+        "what a rate limit deferred, when its time has come."
+    ),
+)
+def requested_syncs(
+    context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> dg.SensorResult | dg.SkipReason:
+    """Settle rows whose run has ended, mark those whose run exists, ask for the rest."""
+    with pipeline.reading() as db:
+        under_way = sync_requests.launched(db)
+        due = sync_requests.due(db, now=pipeline.clock())
+        connected = {item.account_key for item in connections.list_connections(db, statuses=[CONNECTED])}
+    settle(context.instance, pipeline, under_way)
+    known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    new: list[SyncRequest] = []
+    for request in due:
+        if run := run_tagged(context.instance, request_tag(request.id), "1"):
+            with pipeline.writing() as db:
+                sync_requests.mark_launched(db, request.id, run_id=run.run_id, now=pipeline.clock())
+        elif reason := _refusal(request, connected):
+            with pipeline.writing() as db:
+                sync_requests.mark_failed(db, request.id, detail=reason)
+        elif request.account_key in known:  # else the sensor of new connections adds it within seconds
+            new.append(request)
+    runs = ask_for(context.instance, pipeline, new, known)
+    if not runs:
+        return dg.SkipReason(f"Nothing new is due; {len(under_way)} requests are under way.")
+    return dg.SensorResult(run_requests=runs[:RUNS_A_TICK])
+
+
+def settle(instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[SyncRequest]) -> None:
+    """Note the end of the runs that have ended. A run deleted in the UI ends its requests too."""
+    for request in requests:
+        run = run_tagged(instance, request_tag(request.id), "1")
+        with pipeline.writing() as db:
+            if run is None:
+                sync_requests.mark_failed(db, request.id, detail="Its run was deleted in Dagster. Ask again.")
+            elif run.status == dg.DagsterRunStatus.SUCCESS:
+                sync_requests.mark_done(db, request.id, run_id=run.run_id)
+            elif run.is_finished and not _starts_again(run):
+                detail = f"Run {run.run_id} ended as {run.status.value}; its page in Dagster names the reasons."
+                sync_requests.mark_failed(db, request.id, detail=detail)
+
+
+def ask_for(
+    instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[SyncRequest], known: Sequence[str]
+) -> list[dg.RunRequest]:
+    """Run requests for `requests`; those that can never run are marked failed with the reason."""
+    settings, runs = pipeline.settings, []
+    groups: dict[tuple[str, str], list[SyncRequest]] = {}
+    for request in requests:
+        options = json.dumps(dict(request.options), sort_keys=True) if request.options else ""
+        groups.setdefault((request.kind, options), []).append(request)
+    for (kind, options), group in groups.items():
+        plan = plan_requests(
+            [DayRequest(request.id, request.account_key, request.first, request.last) for request in group],
+            ordered_keys=known,
+            today=instagram_day(pipeline.clock()),
+            first_day=settings.first_day,
+            per_run=settings.accounts_per_run,
+        )
+        for request_id, reason in plan.refused.items():
+            with pipeline.writing() as db:
+                sync_requests.mark_failed(db, request_id, detail=reason)
+        for planned in plan.rectangles:
+            tags = {request_tag(request_id): "1" for request_id in planned.request_ids}
+            run_key = f"requests/{'-'.join(map(str, planned.request_ids))}"
+            runs.append(
+                run_request(
+                    planned.rectangle,
+                    assets=ASSETS_OF[kind],
+                    run_key=run_key,
+                    tags={**tags, **({OPTIONS_TAG: options} if options else {})},
+                )
+            )
+    return runs
+
+
+def _refusal(request: SyncRequest, connected: set[str]) -> str | None:
+    """Why this request can never become a run; None when it can."""
+    if request.kind not in ASSETS_OF:
+        return f"No asset fills requests of the kind {request.kind}."
+    if request.account_key not in connected:
+        return f"{request.account_key} is not connected. Connect it again, then ask again."
+    return None
+
+
+def _starts_again(run: dg.DagsterRun) -> bool:
+    """Whether the daemon will start a failed run again: its process died, its work did not fail."""
+    return run.tags.get("dagster/will_retry") == "true"

@@ -1,0 +1,78 @@
+"""When work starts by the clock: the nightly window, the refreshing of tokens, the look over the grid.
+
+Schedules target assets, never a partitioned job (facts/dagster.md §0.1). Which cells a night asks for is `sync.plan`'s.
+"""
+
+import dagster as dg
+
+from ig_pipeline.defs.checks import GRID_CHECK_SPECS, every_token_outlives_the_week
+from ig_pipeline.defs.insights import GRID_ASSETS
+from ig_pipeline.defs.partitions import ACCOUNTS
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.defs.run_requests import run_request
+from ig_pipeline.defs.tokens import access_tokens
+from ig_pipeline.graph_api.days import PACIFIC, instagram_day
+from ig_pipeline.storage import connections
+from ig_pipeline.storage.connections import CONNECTED
+from ig_pipeline.sync.plan import nightly_rectangles
+
+
+@dg.schedule(
+    # A day is complete at Pacific midnight; off the hour so that a thousand deployments do not call at once.
+    cron_schedule="17 2 * * *",
+    execution_timezone=PACIFIC.key,
+    target=dg.AssetSelection.assets(*GRID_ASSETS),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Yesterday and the days before it (IG_PIPELINE_NIGHTLY_WINDOW_DAYS) of every connected account, at most "
+        "IG_PIPELINE_ACCOUNTS_PER_RUN accounts a run: Meta settles its numbers for up to 48 hours."
+    ),
+)
+def nightly_sync(
+    context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Rectangles of connected accounts. A tick that fires twice finds its run keys taken and launches nothing."""
+    settings = pipeline.settings
+    # The night the tick stands for: repeated hours later, or after midnight, it still means the same days.
+    today = instagram_day(context.scheduled_execution_time)
+    with pipeline.reading() as db:
+        connected = [connection.account_key for connection in connections.list_connections(db, statuses=[CONNECTED])]
+    planned = nightly_rectangles(
+        context.instance.get_dynamic_partitions(str(ACCOUNTS.name)),
+        connected=connected,
+        today=today,
+        window_days=settings.nightly_window_days,
+        per_run=settings.accounts_per_run,
+        first_day=settings.first_day,
+    )
+    if not planned:
+        return dg.SkipReason("No connected account, or no day of the window lies in the grid.")
+    return [
+        run_request(rectangle, assets=GRID_ASSETS, run_key=f"nightly/{today}/{number}")
+        for number, rectangle in enumerate(planned, start=1)
+    ]
+
+
+@dg.schedule(
+    cron_schedule="43 */6 * * *",
+    execution_timezone=PACIFIC.key,
+    target=dg.AssetSelection.assets(access_tokens),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Refreshes tokens that end within seven days; then the check looks whether all others last longer.",
+)
+def token_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run over all accounts."""
+    return dg.RunRequest(run_key=f"tokens/{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")
+
+
+@dg.schedule(
+    # After the night's runs are over (they begin at 02:17), then through the day.
+    cron_schedule="13 5,11,17,23 * * *",
+    execution_timezone=PACIFIC.key,
+    target=dg.AssetSelection.checks(every_token_outlives_the_week, *(spec.key for spec in GRID_CHECK_SPECS)),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks over the whole grid, the tokens and the API version.",
+)
+def grid_checks(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run that evaluates every check."""
+    return dg.RunRequest(run_key=f"checks/{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")

@@ -1,0 +1,48 @@
+"""The asset that keeps tokens alive: refreshed before they end, four times a day.
+
+Not partitioned: a token belongs to an account, not to a day.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import dagster as dg
+
+from ig_pipeline.defs.insights import GROUP
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.sync.token_refresh import TokenResult
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"instagram"},
+    description=(
+        "The access token of every connected account, refreshed when it ends within seven days. An account whose "
+        "token Meta refuses for good is marked `reconnect_required` and left out of every later plan."
+    ),
+)
+def access_tokens(
+    context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+) -> dg.MaterializeResult[None]:
+    """Refresh what is due; never fails for one account."""
+    results = asyncio.run(pipeline.refreshed_tokens())
+    for result in results:
+        if result.error:
+            context.log.warning(f"[TOKENS] {result.account_key}: {result.error}")
+    return dg.MaterializeResult(metadata=_metadata(results))
+
+
+def _metadata(results: Sequence[TokenResult]) -> dict[str, dg.MetadataValue]:
+    counts = Counter(result.outcome or "failed" for result in results)
+    lines = ["| account | outcome | valid until |", "|---|---|---|"]
+    lines += [
+        f"| {result.account_key} | {result.outcome or result.error} | {result.expires_at or 'no end'} |"
+        for result in results
+        if result.outcome != "not_due"
+    ]
+    return {
+        "accounts": dg.MetadataValue.int(len(results)),
+        **{outcome.replace("_", " "): dg.MetadataValue.int(count) for outcome, count in sorted(counts.items())},
+        **({"what happened": dg.MetadataValue.md("\n".join(lines))} if len(lines) > 2 else {}),
+    }

@@ -1,0 +1,98 @@
+"""How the data stands: which days are missing, what cannot be true, which tokens are near their end.
+
+Asset checks and the doctor show these findings. Reads the database, changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.storage import sync_logs
+from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections
+from ig_pipeline.storage.tables import instagram_insights, media_engagement, metrics
+from ig_pipeline.sync.plan import Window, initial_window, missing_days
+
+# A night's runs begin at 02:17 Pacific; a day is missed when they have not brought it four hours into the next.
+NIGHT_IS_OVER = timedelta(hours=4)
+# The first backfill of an account takes seconds; after an hour its empty days are no longer "under way".
+FIRST_BACKFILL_TAKES = timedelta(hours=1)
+EXPIRES_SOON = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An account and the days it should have by now, ascending."""
+
+    account_key: str
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """A connected account whose token ends soon, or has ended. UTC."""
+
+    account_key: str
+    expires_at: datetime
+
+
+def missing_by_account(db: sa.Connection, *, now: datetime, days: int, first_day: date) -> list[Missing]:
+    """Connected accounts that lack days of their window: the last `days`, the first backfill's beginning at most.
+
+    Reads the ledger of `daily_metrics`: it knows a day without any number from a day never asked for.
+    """
+    today = instagram_day(now - NIGHT_IS_OVER)
+    window = initial_window(today, days, first_day=first_day)
+    if window is None:
+        return []
+    written = sync_logs.days_written_by_account(db, "daily_metrics", first=window.first, last=window.last)
+    found = []
+    for connection in list_connections(db, statuses=[CONNECTED]):
+        expected = _expected(connection, window, now)
+        lacking = missing_days(expected, written.get(connection.account_key, ())) if expected else []
+        if lacking:
+            found.append(Missing(connection.account_key, tuple(lacking)))
+    return found
+
+
+def impossible_rows(db: sa.Connection, *, now: datetime) -> list[str]:
+    """A sentence for each kind of row that cannot be true: a negative number, a day that has not ended."""
+    today = instagram_day(now)
+    findings = []
+    for table, columns in (
+        (instagram_insights, ["value"]),
+        (metrics, ["reach", "engagement"]),
+        (media_engagement, ["like_count", "comments_count", "saved", "engagement"]),
+    ):
+        for column in columns:
+            if count := _count(db, table, table.c[column] < 0):
+                findings.append(f"{count} rows of {table.name} have a negative {column}.")
+    for table in (instagram_insights, metrics):
+        if count := _count(db, table, table.c.date >= today):
+            findings.append(f"{count} rows of {table.name} are of days that have not ended (from {today}).")
+    return findings
+
+
+def expiring_tokens(db: sa.Connection, *, now: datetime, within: timedelta = EXPIRES_SOON) -> list[Expiring]:
+    """Connected accounts whose token ends `within`, soonest first."""
+    ends: Sequence[tuple[datetime, str]] = sorted(
+        (connection.expires_at, connection.account_key)
+        for connection in list_connections(db, statuses=[CONNECTED])
+        if connection.expires_at is not None and connection.expires_at - now <= within
+    )
+    return [Expiring(account_key, expires_at) for expires_at, account_key in ends]
+
+
+def _expected(connection: Connection, window: Window, now: datetime) -> Window | None:
+    """The days this account should have; None while its first backfill may still be running."""
+    requested, first = connection.initial_backfill_requested_at, connection.initial_backfill_first
+    if now - (requested or connection.connected_at) < FIRST_BACKFILL_TAKES:
+        return None
+    expected = Window(max(window.first, first) if first else window.first, window.last)
+    return expected if expected.first <= expected.last else None
+
+
+def _count(db: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+    return int(db.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())

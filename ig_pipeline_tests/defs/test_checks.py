@@ -1,0 +1,146 @@
+"""The checks find what is missing, impossible or about to end, and say what to do."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from ig_pipeline.storage import connections, daily_metrics, sync_logs
+from ig_pipeline.sync.token_refresh import TokenResult
+from ig_pipeline_tests.defs.stand_ins import World, instance_with, rectangle, run_rectangle
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with instance_with() as instance:
+        yield World(tmp_path, instance)
+
+
+def check(world: World, name: str) -> dg.AssetCheckEvaluation:
+    """One run of the check alone, as the schedule asks for it."""
+    job = world.definitions.resolve_implicit_global_asset_job_def()
+    key = next(key for key in world.definitions.resolve_asset_graph().asset_check_keys if key.name == name)
+    run = job.get_subset(asset_selection=set(), asset_check_selection={key}).execute_in_process(instance=world.instance)
+    (evaluation,) = run.get_asset_check_evaluations()
+    return evaluation
+
+
+def give_days(world: World, name: str, days: int, *, last: date = date(2026, 11, 19), reach: int = 5) -> None:
+    connection = world.connection(name)
+    with world.pipeline.writing() as db:
+        connections.mark_initial_backfill_requested(
+            db, connection.id, first=date(2026, 10, 21), last=date(2026, 11, 19), now=world.now - timedelta(days=2)
+        )
+        for day in (last - timedelta(days=n) for n in range(days)):
+            owner = {"u_id": connection.u_id, "account_id": connection.account_id, "date": day}
+            values = {"source": "instagram", "reach": reach, "engagement": 1, "observed_at": world.now}
+            daily_metrics.save(db, [{**owner, **values}])
+            ledger = {"account_key": name, "asset": "daily_metrics", "run_id": "r", "status": "complete", "rows": 1}
+            times = {"calls": 0, "absences": {}, "started_at": world.now, "finished_at": world.now}
+            sync_logs.record(db, [{**owner, **ledger, **times, "error_type": None, "error_message": None}])
+
+
+def test_a_complete_window_passes_and_a_gap_is_named(world: World) -> None:
+    world.connect("ana")
+    give_days(world, "ana", 30)
+    assert check(world, "every_window_is_complete").passed
+    world.connect("bea")
+    give_days(world, "bea", 28)
+    found = check(world, "every_window_is_complete")
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.metadata["which"].value == "- **bea**: 2 days, 2026-10-21 to 2026-10-22"
+
+
+def test_an_account_whose_first_backfill_may_still_run_is_not_missed_yet(world: World) -> None:
+    world.connect("ana")
+    assert check(world, "every_window_is_complete").passed
+    world.now += timedelta(hours=2)
+    assert not check(world, "every_window_is_complete").passed
+
+
+def test_yesterday_is_not_missed_before_the_night_had_its_time(world: World) -> None:
+    world.connect("ana")
+    give_days(world, "ana", 29, last=date(2026, 11, 18))
+    world.now = datetime(2026, 11, 20, 11, tzinfo=UTC)  # 03:00 in Los Angeles
+    assert check(world, "every_window_is_complete").passed
+    world.now = datetime(2026, 11, 20, 13, tzinfo=UTC)
+    assert not check(world, "every_window_is_complete").passed
+
+
+def test_disconnected_accounts_owe_nothing(world: World) -> None:
+    (ana,) = world.connect("ana")
+    give_days(world, "ana", 3)
+    with world.pipeline.writing() as db:
+        connections.disconnect(db, ana.id, now=world.now)
+    assert check(world, "every_window_is_complete").passed
+
+
+def test_a_negative_number_and_a_future_day_fail(world: World) -> None:
+    world.connect("ana")
+    give_days(world, "ana", 3)
+    assert check(world, "every_number_is_possible").passed
+    give_days(world, "ana", 1, reach=-5)
+    give_days(world, "ana", 1, last=date(2026, 11, 20))
+    found = check(world, "every_number_is_possible")
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+    assert found.metadata["which"].value == (
+        "- 1 rows of metrics have a negative reach.\n"
+        "- 1 rows of metrics are of days that have not ended (from 2026-11-20)."
+    )
+
+
+def test_a_token_that_ends_within_seven_days_warns(world: World) -> None:
+    world.connect("ana", expires_in=timedelta(days=8))
+    world.connect("cid", expires_in=None)
+    assert check(world, "every_token_outlives_the_week").passed
+    world.connect("bea", expires_in=timedelta(days=6))
+    found = check(world, "every_token_outlives_the_week")
+    assert not found.passed
+    assert found.metadata["which"].value == "- **bea**: until 2026-11-26 18:00 UTC"
+
+
+def test_a_version_about_to_be_switched_off_warns_with_the_date(world: World) -> None:
+    assert check(world, "graph_version_is_served").passed
+    world.settings = world.settings.model_copy(update={"graph_version": "v21.0"})
+    found = check(world, "graph_version_is_served")
+    assert not found.passed
+    assert "2027-01-21" in (found.description or "")
+
+
+def test_ranged_runs_leave_no_check_planned_for_ever(world: World) -> None:
+    """A ranged run of assets with partitioned checks leaves a "planned" row for each cell (facts §4).
+
+    Runs launched in the UI take the checks along; those of sensors and schedules do not.
+    """
+    world.connect("ana")
+    world.add_to_grid("ana")
+    (request,) = world.sensor_tick("new_connections")
+    assert request.asset_check_keys == []
+    assert run_rectangle(world.definitions, world.instance, rectangle("ana")).success
+    planned = sa.text("select count(*) from asset_check_executions where execution_status = 'PLANNED'")
+    with world.instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]  # SQL storages
+        assert connection.execute(planned).scalar_one() == 0
+
+
+def test_the_tokens_asset_tells_what_became_of_each_account(world: World) -> None:
+    async def refresh(_: object) -> list[TokenResult]:
+        return [
+            TokenResult("ana", "refreshed", datetime(2027, 1, 19, tzinfo=UTC)),
+            TokenResult("bea", "not_due", None),
+            TokenResult("cid", None, None, "Meta did not answer."),
+        ]
+
+    object.__setattr__(world.pipeline, "refresh", refresh)
+    job = world.definitions.resolve_implicit_global_asset_job_def()
+    run = job.execute_in_process(instance=world.instance, asset_selection=[dg.AssetKey("access_tokens")])
+    (event,) = run.asset_materializations_for_node("access_tokens")
+    metadata = {name: value.value for name, value in event.metadata.items()}
+    assert metadata.pop("what happened") == (
+        "| account | outcome | valid until |\n|---|---|---|\n"
+        "| ana | refreshed | 2027-01-19 00:00:00+00:00 |\n| cid | Meta did not answer. | no end |"
+    )
+    assert metadata == {"accounts": 3, "refreshed": 1, "not due": 1, "failed": 1}

@@ -1,0 +1,146 @@
+"""Rows of `sync_requests` become runs, once each, and learn how they ended."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.events import DagsterEvent
+
+from ig_pipeline.storage import connections, sync_requests
+from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline_tests.defs.stand_ins import NOW, World, instance_with
+
+FIRST, LAST = date(2026, 11, 1), date(2026, 11, 5)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with instance_with("ana", "bea", "cid") as instance:
+        world = World(tmp_path, instance)
+        world.connect("ana", "bea", "cid")
+        yield world
+
+
+def ask(world: World, key: str, *, not_before: datetime | None = None, **more: Any) -> int:
+    values: dict[str, Any] = {"kind": "insights", "first": FIRST, "last": LAST, **more}
+    with world.pipeline.writing() as db:
+        request = sync_requests.enqueue(
+            db, account_key=key, requested_by="admin", reason="asked", not_before=not_before, now=world.now, **values
+        )
+    return request.id
+
+
+def request(world: World, request_id: int) -> SyncRequest:
+    with world.pipeline.reading() as db:
+        found = sync_requests.by_id(db, request_id)
+    assert found is not None
+    return found
+
+
+def end(world: World, status: dg.DagsterRunStatus, **tags: str) -> None:
+    (run,) = world.instance.get_runs()
+    world.instance.add_run_tags(run.run_id, tags)
+    event = "PIPELINE_SUCCESS" if status == dg.DagsterRunStatus.SUCCESS else "PIPELINE_FAILURE"
+    world.instance.report_dagster_event(DagsterEvent(event, run.job_name), run.run_id)
+
+
+def test_requests_of_neighbours_for_the_same_days_share_a_run(world: World) -> None:
+    ids = [ask(world, key) for key in ("ana", "bea")]
+    (run,) = world.sensor_tick("requested_syncs")
+    assert run.tags["dagster/asset_partition_range_start"] == "ana|2026-11-01"
+    assert run.tags["dagster/asset_partition_range_end"] == "bea|2026-11-05"
+    assert {f"ig_pipeline/request-{n}" for n in ids} < set(run.tags)
+    assert "account" not in run.tags
+
+
+def test_a_request_is_launched_once_and_marked_with_its_run(world: World) -> None:
+    request_id = ask(world, "ana")
+    assert len(world.sensor_tick("requested_syncs")) == 1
+    assert request(world, request_id).status == "queued"
+    assert not world.sensor_tick("requested_syncs")
+    launched = request(world, request_id)
+    assert (launched.status, launched.run_id) == ("launched", world.instance.get_runs()[0].run_id)
+    assert not world.sensor_tick("requested_syncs")
+    assert world.instance.get_runs_count() == 1
+
+
+def test_a_row_that_joins_after_a_crash_does_not_launch_its_neighbour_twice(world: World) -> None:
+    ask(world, "ana")
+    world.sensor_tick("requested_syncs")  # and the daemon died before the next tick
+    ask(world, "bea")
+    (run,) = world.sensor_tick("requested_syncs")
+    assert run.tags["account"] == "bea"
+    assert world.instance.get_runs_count() == 2
+
+
+def test_what_a_rate_limit_deferred_waits_for_its_time(world: World) -> None:
+    ask(world, "ana", not_before=NOW + timedelta(hours=1))
+    assert not world.sensor_tick("requested_syncs")
+    world.now += timedelta(hours=1)
+    assert len(world.sensor_tick("requested_syncs")) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(dg.DagsterRunStatus.SUCCESS, "done"), (dg.DagsterRunStatus.FAILURE, "failed")]
+)
+def test_the_end_of_the_run_is_the_end_of_its_requests(
+    world: World, status: dg.DagsterRunStatus, expected: str
+) -> None:
+    request_id = ask(world, "ana")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    end(world, status)
+    world.sensor_tick("requested_syncs")
+    settled = request(world, request_id)
+    assert settled.status == expected
+    assert (settled.detail is None) == (expected == "done")
+
+
+def test_a_crashed_run_that_starts_again_does_not_end_its_request(world: World) -> None:
+    request_id = ask(world, "ana")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    end(world, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "launched"
+
+
+def test_a_request_for_an_account_that_is_not_connected_fails_with_a_sentence(world: World) -> None:
+    with world.pipeline.writing() as db:
+        connections.disconnect(db, world.connection("bea").id, now=NOW)
+    request_id = ask(world, "bea")
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).detail == "bea is not connected. Connect it again, then ask again."
+
+
+def test_a_request_that_comes_before_its_account_is_in_the_grid_waits_for_the_other_sensor(world: World) -> None:
+    world.connect("dan")
+    request_id = ask(world, "dan")
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "queued"
+    world.sensor_tick("new_connections")
+    assert len(world.sensor_tick("requested_syncs")) == 1
+
+
+def test_a_request_for_days_outside_the_grid_is_refused_with_the_reason(world: World) -> None:
+    request_id = ask(world, "ana", first=date(2020, 1, 1), last=date(2020, 1, 5))
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "failed"
+    assert "2026-09-01" in (request(world, request_id).detail or "")
+
+
+def test_a_kind_that_no_asset_fills_is_refused(world: World) -> None:
+    request_id = ask(world, "ana", kind="horoscopes")
+    assert not world.sensor_tick("requested_syncs")
+    assert "horoscopes" in (request(world, request_id).detail or "")
+
+
+def test_options_travel_with_the_run_and_requests_with_others_do_not_share_it(world: World) -> None:
+    ask(world, "ana", options={"stories": True})
+    ask(world, "bea")
+    runs = world.sensor_tick("requested_syncs")
+    assert len(runs) == 2
+    assert sorted(run.tags.get("ig_pipeline/options", "") for run in runs) == ["", '{"stories": true}']
