@@ -94,6 +94,17 @@ class Settings(BaseModel):
         return self.home / "dagster"
 
     @property
+    def dagster_storage_url(self) -> SecretStr | None:
+        """`dagster_database_url` with its driver named: for a plain `postgresql://` SQLAlchemy 2.1 takes psycopg 3."""
+        if self.dagster_database_url is None:
+            return None
+        url = self.dagster_database_url.get_secret_value()
+        for scheme in ("postgresql://", "postgres://"):
+            if url.startswith(scheme):
+                return SecretStr(f"postgresql+psycopg2://{url.removeprefix(scheme)}")
+        return self.dagster_database_url
+
+    @property
     def effective_database_url(self) -> SecretStr:
         """`database_url`, or SQLite in the data folder. SQLAlchemy form."""
         return self.database_url or SecretStr(f"sqlite:///{self.home / 'ig_pipeline.db'}")

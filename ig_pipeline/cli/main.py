@@ -14,6 +14,7 @@ from ig_pipeline.redaction import quiet_chatty_loggers
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "simulator": ("ig_pipeline.cli.simulator", "simulator"),
+    "up": ("ig_pipeline.cli.up", "up"),
 }
 """Command name → (module, attribute)."""
 

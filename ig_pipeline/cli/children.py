@@ -1,0 +1,182 @@
+"""Processes started, watched and stopped together: nothing outlives the command that started it.
+
+Knows neither Dagster nor Instagram. Every child leads a process group of its own, so that a Ctrl-C in the terminal
+reaches the parent alone and what a child started is stopped with it.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import IO
+
+Sink = Callable[[str, str], None]
+"""Takes (name of the child, one line it wrote)."""
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 10.0
+"""How long a group may take to end by itself: Dagster's processes need 1.5 to 2.1 s (facts/dagster.md §8)."""
+
+
+class ChildDiedError(Exception):
+    """A child ended though nobody stopped it; the message carries its last lines."""
+
+
+class StoppedError(Exception):
+    """A signal asked the command to end."""
+
+
+@dataclass
+class Child:
+    """One process and the last lines it wrote."""
+
+    name: str
+    process: subprocess.Popen[str]
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+    @property
+    def group(self) -> int:
+        """The id of its process group, its own process id."""
+        return self.process.pid
+
+
+class Children:
+    """A set of processes; leaving the `with` block stops them, the last started first."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._children: list[Child] = []
+        self._readers: list[threading.Thread] = []
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str]) -> Child:
+        """Start `command`; its output goes line by line to the sink."""
+        process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
+            list(command),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one prctl, no locks
+        )
+        child = Child(name, process)
+        assert process.stdout is not None
+        reader = threading.Thread(target=self._read, args=(child, process.stdout), daemon=True, name=f"{name}-output")
+        reader.start()
+        self._children.append(child)
+        self._readers.append(reader)
+        return child
+
+    def check(self) -> None:
+        """Raise `ChildDiedError` when a child has ended."""
+        for child in self._children:
+            code = child.process.poll()
+            if code is not None:
+                time.sleep(0.2)  # its last words may still be in the pipe
+                raise ChildDiedError(f"{child.name} ended with code {code}.\n" + "\n".join(child.last_lines))
+
+    def wait(self) -> None:
+        """Return never; raise when a child ends. Signals interrupt it."""
+        while True:
+            self.check()
+            time.sleep(0.5)
+
+    def run_once(self, name: str, command: Sequence[str], *, env: Mapping[str, str]) -> Callable[[], None]:
+        """Start a command that ends by itself; the returned function waits for it and raises if it failed."""
+        child = self.start(name, command, env=env)
+        self._children.remove(child)
+
+        def join() -> None:
+            try:
+                code = child.process.wait()
+            except BaseException:
+                self._children.append(child)
+                raise
+            if code != 0:
+                raise ChildDiedError(f"{name} ended with code {code}.\n" + "\n".join(child.last_lines))
+
+        return join
+
+    def stop(self) -> None:
+        """Ask every group to end, the last started first, and kill what is left after the grace time."""
+        ignore_stop_signals()
+        children, self._children = self._children[::-1], []
+        for child in children:
+            _signal_group(child, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for child in children:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            while _group_lives(child) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            _signal_group(child, signal.SIGKILL)
+            child.process.wait()
+        for reader in self._readers:
+            reader.join(timeout=1)
+
+    def _read(self, child: Child, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                child.last_lines.append(line.rstrip("\n"))
+                self._sink(child.name, line.rstrip("\n"))
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Inside, SIGINT, SIGTERM and SIGHUP raise `StoppedError`, also where the shell left SIGINT ignored (`nohup … &`).
+
+    Besides, children inherit an ignored SIGINT and Dagster copies it to SIGTERM: they could not be stopped.
+    """
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        ignore_stop_signals()
+        raise StoppedError(signal.Signals(signum).name)
+
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore_stop_signals() -> None:
+    """From now on a second Ctrl-C does not interrupt the stopping. Nothing happens outside the main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the parent is killed outright and cannot stop anything itself (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.group, number)
+
+
+def _group_lives(child: Child) -> bool:
+    try:
+        os.killpg(child.group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

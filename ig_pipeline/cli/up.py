@@ -1,0 +1,110 @@
+"""`ig-pipeline up`: the real thing in one foreground command.
+
+Starts what the settings describe and stops it again. What runs inside is defined in `defs`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import click
+from pydantic import SecretStr
+
+from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedError, stop_signals
+from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
+from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
+from ig_pipeline.cli.ports import PortInUseError, require_free
+from ig_pipeline.settings import Settings, SettingsError, load_settings
+from ig_pipeline.storage.database import DatabaseError, migrate, open_engine
+
+
+class StartError(Exception):
+    """Something a person can mend kept it from starting; one clear line."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What `running_stack` has started."""
+
+    address: str
+    """Of Dagster's UI."""
+    children: Children
+    """Others may be added: they are stopped with the rest."""
+
+
+@click.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address the UI listens on.")
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI.")
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only, not every line Dagster logs.")
+def up(host: str, port: int, quiet: bool) -> None:
+    """Run Dagster's UI, daemon and code location until Ctrl-C.
+
+    \b
+    The data folder holds everything embedded; with IG_PIPELINE_DATABASE_URL and
+    IG_PIPELINE_DAGSTER_DATABASE_URL set, the same runs on PostgreSQL.
+
+    \b
+    Examples:
+      ig-pipeline up
+      ig-pipeline up --port 3100 --quiet
+      IG_PIPELINE_DATA_DIR=/srv/ig ig-pipeline up --host 0.0.0.0
+    """
+
+    def sink(name: str, line: str) -> None:
+        if not quiet or "INFO" not in line:
+            click.echo(f"{name:>9} | {line}")
+
+    began = time.monotonic()
+    try:
+        with stop_signals(), running_stack(load_settings(), host=host, port=port, sink=sink, say=click.echo) as running:
+            click.echo(f"Dagster's UI: {running.address}  (up after {time.monotonic() - began:.1f} s; Ctrl-C stops it)")
+            running.children.wait()
+    except StoppedError:
+        click.echo("Stopped.")
+    except (StartError, SettingsError, ChildDiedError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def running_stack(
+    settings: Settings, *, host: str, port: int, sink: Sink, say: Callable[[str], None]
+) -> Iterator[Running]:
+    """The migrated database and Dagster on it; stopped at the end of the block.
+
+    Raises `StartError`, with one clear line, for everything a person can mend.
+    """
+    with ExitStack() as stack:
+        try:
+            require_free(host, port)
+            prepare_databases(settings)
+            say("Database ready, starting Dagster …")
+            stack.enter_context(only_one(prepare_home(settings)))
+            socket, workspace = stack.enter_context(workspace_file())
+            children = stack.enter_context(Children(sink))
+            address = start_dagster(children, settings, socket=socket, workspace=workspace, host=host, port=port)
+        except (PortInUseError, AlreadyRunningError, ChildDiedError, DatabaseError, OSError) as error:
+            raise StartError(str(error)) from error
+        yield Running(address, children)
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Migrate the pipeline's database and reach Dagster's, if it has one of its own. Raises `DatabaseError`."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.effective_database_url)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+    if settings.dagster_storage_url is not None:
+        _reach(settings.dagster_storage_url)
+
+
+def _reach(url: SecretStr) -> None:
+    engine = open_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
