@@ -119,13 +119,11 @@ class World:
             mine = {"dagster/run_key": tags["dagster/run_key"], "dagster/asked_by": by}
             if self.instance.get_runs(filters=dg.RunsFilter(tags=mine), limit=1):
                 continue
-            self.instance.create_run_for_job(
-                self.definitions.resolve_implicit_global_asset_job_def(),
-                tags=tags,
-                status=dg.DagsterRunStatus.NOT_STARTED,
-                asset_selection=frozenset(request.asset_selection) if request.asset_selection else None,
-                asset_check_selection=None if request.asset_check_keys is None else frozenset(request.asset_check_keys),
-            )
+            job = self.definitions.resolve_implicit_global_asset_job_def()
+            if request.asset_selection:
+                checks = None if request.asset_check_keys is None else set(request.asset_check_keys)
+                job = job.get_subset(asset_selection=set(request.asset_selection), asset_check_selection=checks)
+            self.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
             launched.append(request)
         return launched
 
