@@ -83,9 +83,9 @@ async def read_profile(client: GraphClient, credentials: Credentials, *, meter: 
 
 
 def read_profile_fields(row: Json) -> Profile:
-    """A profile from whatever fields were asked for; `id` must be there. Raises `MalformedAnswerError`."""
+    """A profile from whatever fields were asked for; an id must be there. Raises `MalformedAnswerError`."""
     return Profile(
-        account_id=_identifier(row, "id"),
+        account_id=_identifier(row, "user_id" if "user_id" in row else "id"),
         username=_text(row, "username") or "",
         name=_text(row, "name"),
         biography=_text(row, "biography"),

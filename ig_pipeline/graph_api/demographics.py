@@ -21,7 +21,7 @@ from ig_pipeline.graph_api.catalogue import (
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.culprits import Found, Metrics, ask_for
 from ig_pipeline.graph_api.days import days_between, instagram_day, series_window, windows_of
-from ig_pipeline.graph_api.insight_values import read_breakdown, read_hours
+from ig_pipeline.graph_api.insight_values import read_breakdown, read_parts
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,19 @@ async def fetch_online_followers(
     for window in windows_of(max(first, oldest), last):
         since, until = series_window(*window)
 
-        async def ask(names: Metrics, since: int = since, until: int = until) -> dict[str, dict[date, dict[int, int]]]:
+        async def ask(names: Metrics, since: int = since, until: int = until) -> dict[str, dict[date, dict[str, int]]]:
             params: dict[str, str | int] = {"metric": names[0], "period": "lifetime", "since": since, "until": until}
             return await client.fetch(
-                f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_hours, meter=meter
+                f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_parts, meter=meter
             )
 
         found = await ask_for((ONLINE_FOLLOWERS,), ask)
         if found.absences:
             return OnlineFollowers(values, found.absences, meter.calls)
         days = found.values[ONLINE_FOLLOWERS]
-        values.update({day: hours for day, hours in days.items() if hours and window[0] <= day <= window[1]})
+        for day, hours in days.items():
+            if hours and window[0] <= day <= window[1]:
+                values[day] = {int(hour): people for hour, people in hours.items() if hour.isdigit()}
     return OnlineFollowers(values, _days_missing(values, first, last, oldest), meter.calls)
 
 

@@ -57,10 +57,13 @@ def read_breakdown(answer: Json, metric: str) -> dict[tuple[str, ...], int] | No
     return dict(_result(entry) for entry in results)
 
 
-def read_hours(answer: Json) -> dict[str, dict[date, dict[int, int]]]:
-    """Values of `online_followers` by metric, Pacific day and hour; a day not counted yet is empty."""
+def read_parts(answer: Json) -> dict[str, dict[date, dict[str, int]]]:
+    """Values of metrics with split buckets by metric, Pacific day and part: `online_followers` by hour "0" to "23".
+
+    A day that was not counted yet is empty.
+    """
     return {
-        name: dict(map(_hours, row["values"]))
+        name: dict(map(_parts, row["values"]))
         for name, row in _named(answer).items()
         if isinstance(row.get("values"), list)
     }
@@ -96,11 +99,11 @@ def _point(bucket: object) -> tuple[date, Point | None]:
     return day_of_bucket(end_time), None if value is None else Point(int(value), end_time)
 
 
-def _hours(bucket: object) -> tuple[date, dict[int, int]]:
+def _parts(bucket: object) -> tuple[date, dict[str, int]]:
     content, end_time = _bucket(bucket)
-    hours = content if isinstance(content, dict) else {}
-    counted = {hour: number(people) for hour, people in hours.items() if str(hour).isdigit()}
-    return day_of_bucket(end_time), {int(hour): int(people) for hour, people in counted.items() if people is not None}
+    parts = content if isinstance(content, dict) else {}
+    counted = {str(name): number(value) for name, value in parts.items()}
+    return day_of_bucket(end_time), {name: int(value) for name, value in counted.items() if value is not None}
 
 
 def _bucket(bucket: object) -> tuple[object, datetime]:

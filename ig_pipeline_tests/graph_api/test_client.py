@@ -207,6 +207,29 @@ async def test_full_usage_stops_the_account_before_meta_does() -> None:
     assert len(fake.requests) == 1
 
 
+async def test_an_app_at_its_limit_stops_every_account_until_it_may_go_on() -> None:
+    time = Time()
+    full = {"X-App-Usage": '{"call_count":28,"total_time":100,"total_cputime":25}'}
+    client, fake = client_of(script(httpx.Response(200, json={}, headers=full), {}), time=time)
+    await client.get("me", {}, credentials=CREDENTIALS)
+    with pytest.raises(RateLimitedError) as caught:
+        await client.get("me", {}, credentials=OTHER)
+    assert caught.value.scope == "app"
+    time.now = caught.value.retry_at
+    await client.get("me", {}, credentials=OTHER)
+    assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize("header", ["", "{", "[]", '{"1":{}}', '{"1":[3]}', '{"call_count":"many"}'])
+async def test_a_usage_header_that_cannot_be_read_changes_nothing(header: str) -> None:
+    headers = {"X-App-Usage": header, "X-Business-Use-Case-Usage": header}
+    time = Time()
+    client, _ = client_of(lambda request: httpx.Response(200, json={}, headers=headers), time=time)
+    for _ in range(2):
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert not time.slept
+
+
 @pytest.mark.parametrize(("percent", "pause"), [(10, None), (75, None), (80, 0.4), (99, 1.92)])
 async def test_rising_usage_slows_the_caller_down(percent: int, pause: float | None) -> None:
     time = Time()

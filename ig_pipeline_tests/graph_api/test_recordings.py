@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from ig_pipeline.graph_api.errors import BadRequestError, GraphError, NoDataError, PermissionMissingError
+from ig_pipeline.graph_api.errors import (
+    BadRequestError,
+    GraphError,
+    MalformedAnswerError,
+    NoDataError,
+    PermissionMissingError,
+)
 from ig_pipeline.graph_api.reading import Reading, read_exchange, recorded_exchanges
 from ig_pipeline_tests.graph_api.recordings import FOLDER, needs_recordings
 
@@ -87,6 +93,8 @@ def test_an_answer_nobody_promised_is_a_problem() -> None:
     url = "https://graph.facebook.com/v25.0/1/media?fields=id"
     assert read_exchange(url, 200, {}, '{"data": [{"id": "x/y"}]}', now=NOW).problem
     assert read_exchange(url, 200, {}, "<html>", now=NOW).problem
+    broken = read_exchange(url, 502, {}, "<html>", now=NOW)
+    assert (type(broken.error), broken.problem) == (MalformedAnswerError, None)
     assert read_exchange(url, 200, {"content-encoding": "gzip"}, '{"data": []}', now=NOW).problem is None
 
 
@@ -102,7 +110,7 @@ def test_other_shapes_find_their_parser() -> None:
         (f"{base}/refresh_access_token?grant_type=ig_refresh_token", token, "token", None),
         (f"{base}/oauth/access_token?code=x", token, "token", None),
         (f"{base}/debug_token", '{"data": {"is_valid": true}}', "debug_token", None),
-        (f"{base}/1/insights?period=lifetime", hours, "insights", {"online_followers/2026-05-29": {0: 5}}),
+        (f"{base}/1/insights?period=lifetime", hours, "insights", {"online_followers/2026-05-29": {"0": 5}}),
         (f"{base}/1/insights?period=lifetime", people, "insights", {"follower_demographics/US": 7}),
         (f"{base}/1/insights", '{"data":[{"name":"saved","values":[{"value":7}]}]}', "insights", {"saved": 7}),
         (
@@ -118,6 +126,19 @@ def test_other_shapes_find_their_parser() -> None:
             None,
         ),
         (f"{base}/1/comments", '{"data": []}', "none", {}),
+        (f"{base}/me?fields=user_id,username", '{"user_id":17841400000000001,"username":"u"}', "profile", None),
+        (f"{base}/?ids=1,2&fields=id", '{"1":{"id":"1"}}', "none", {}),
+        (f"{base}/", '[{"code":200,"body":"{}"}]', "none", {}),
+        (f"{base}/act_1/insights", '{"data":[{"spend":"1"}]}', "none", {}),
+        (f"{base}/1/insights?level=ad", '{"data":[{"spend":"1"}]}', "none", {}),
+        ("https://scontent.cdninstagram.com/v/x.jpg", "JFIF", "none", {}),
+        (f"{base}/1/insights", '{"data":[]}', "insights", {}),
+        (
+            f"{base}/me/accounts?fields=id,instagram_business_account",
+            '{"data":[{"id":"5","instagram_business_account":{"id":"17841400000000001"}},{"id":"6"}]}',
+            "accounts",
+            {"5": ["17841400000000001"], "6": []},
+        ),
     ]
     for url, body, parser, values in cases:
         reading = read_exchange(url, 200, {}, body, now=NOW)
