@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.graph_api.days import windows_of
 from ig_pipeline.graph_api.errors import TokenDeadError
-from ig_pipeline.storage.connections import CONNECTED, Connection, by_id, mark_reconnect_required
+from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, by_id, mark_reconnect_required
 from ig_pipeline.sync.account_insights import account_insights
 from ig_pipeline.sync.daily_metrics import UPSTREAM, daily_metrics
 from ig_pipeline.sync.failures import echo, may_pass
@@ -60,11 +60,14 @@ class AccountSync:
     async def _fill(self, days: Sequence[date]) -> None:
         async with asyncio.TaskGroup() as side_by_side:
             tasks = {a: side_by_side.create_task(self._drain(a, days)) for a in self._wanted_upstream}
-        # What failed for a moment's reason is asked once more, now that the rest is done and the storm may be over.
         for asset, task in tasks.items():
-            if lost := task.result():
-                for result in await self._drain(asset, [result.date for result in lost]):
-                    await self._settle(result)
+            lost = task.result()
+            # What failed for a moment's reason is asked once more, now that the rest is done and the storm may be
+            # over; not when nothing at all got through, for then it is no matter of a moment.
+            if 0 < len(lost) < len(days):
+                lost = await self._drain(asset, [result.date for result in lost])
+            for result in lost:
+                await self._settle(result)
         if not self._wanted_upstream:
             for day in days:
                 await self._roll_up(day)
@@ -134,5 +137,5 @@ class AccountSync:
 def _mark(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:
     """Out of every later plan, unless the owner has connected again while this run went on with the old token."""
     current = by_id(db, connection.id)
-    if current.status == CONNECTED and current.connected_at == connection.connected_at:
+    if current.status in (CONNECTED, RECONNECT_REQUIRED) and current.connected_at == connection.connected_at:
         mark_reconnect_required(db, connection.id, message=dead.advice, now=now)

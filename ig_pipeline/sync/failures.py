@@ -48,9 +48,9 @@ def judge(error: Exception, account_key: str) -> Verdict:
         case TokenDeadError():
             return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
         case PermissionMissingError():
-            scope = error.scope or "every permission it asks for"
+            scope = error.scope or "a permission it needs"
             return Verdict(
-                "failed", f"{account_key} has not granted {scope}. Connect again and grant it. ({error})", kind
+                "failed", f"{account_key} has not granted {scope}. Connect the account again and grant it.", kind
             )
         case GraphError():
             return Verdict("failed", f"{account_key}: {error}", kind)

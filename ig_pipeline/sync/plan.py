@@ -123,11 +123,14 @@ def neighbours(ordered_keys: Sequence[str], wanted: Collection[str], *, per_run:
         yield from (stretch[start : start + size] for start in range(0, len(stretch), size))
 
 
-def stretches(days: Iterable[date]) -> list[Window]:
-    """`days` as the fewest windows that cover exactly them, oldest first."""
+def stretches(days: Iterable[date], *, bridging: int = 0) -> list[Window]:
+    """`days` as the fewest windows that cover them, oldest first; exactly them, unless gaps are bridged.
+
+    `bridging`: take in gaps of so many days at most, where a run more would cost more than the days.
+    """
     windows: list[Window] = []
     for day in sorted(set(days)):
-        if windows and windows[-1].last + _DAY == day:
+        if windows and day - windows[-1].last <= _DAY * (1 + bridging):
             windows[-1] = Window(windows[-1].first, day)
         else:
             windows.append(Window(day, day))

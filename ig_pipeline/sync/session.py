@@ -129,10 +129,10 @@ class AccountSession:
             self._renewed = True
             try:
                 token = await self._tokens.refresh_now(self.connection.account_key, rejected.token)
-            except (TransientError, RateLimitedError, TokenDeadError):
+            except (TransientError, RateLimitedError):
                 raise
             except GraphError:
-                # No renewal for this token (too young, no app configured): Meta's refusal is the last word.
+                # Dead here too, too young, or no app to renew it with: the first refusal says best what to do.
                 raise refusal from None
             self._credentials = Credentials(rejected.account_id, token, rejected.login)
             return self._credentials

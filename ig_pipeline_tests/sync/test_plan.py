@@ -103,6 +103,12 @@ def test_stretches_of_days_cover_exactly_the_days(offsets: set[int]) -> None:
     assert all((b.first - a.last).days > 1 for a, b in pairwise(windows))
 
 
+def test_small_gaps_are_bridged_where_a_run_more_costs_more() -> None:
+    days = [FIRST, FIRST + timedelta(days=2), FIRST + timedelta(days=6)]
+    assert stretches(days, bridging=1) == [Window(FIRST, days[1]), Window(days[2], days[2])]
+    assert stretches(days, bridging=3) == [Window(FIRST, days[2])]
+
+
 def test_missing_days_are_those_not_complete() -> None:
     window = Window(date(2026, 11, 17), date(2026, 11, 19))
     assert missing_days(window, {date(2026, 11, 18)}) == [date(2026, 11, 17), date(2026, 11, 19)]
