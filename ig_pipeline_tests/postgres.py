@@ -31,6 +31,7 @@ class PostgresServer:
     """A running server on loopback, trusting its only user."""
 
     port: int
+    data: Path
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -75,7 +76,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
         _run([*control, "-o", options, "start"], user, folder)
         try:
-            yield PostgresServer(port)
+            yield PostgresServer(port, data)
         finally:
             _run([*control, "-m", "immediate", "stop"], user, folder)
     finally:

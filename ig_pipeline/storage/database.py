@@ -13,9 +13,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from pydantic import SecretStr
 
 from ig_pipeline.redaction import redact
+from ig_pipeline.storage.tables import metadata
 
 VERSION_TABLE = "ig_pipeline_alembic_version"
 """Dagster keeps the default name: both may live in one PostgreSQL database."""
@@ -39,32 +42,24 @@ class DatabaseUnreachableError(DatabaseError):
     """Nobody answers there, or the database refuses us."""
 
 
+class DatabaseTooNewError(DatabaseError):
+    """A newer release of this product has changed the tables."""
+
+
 def open_engine(url: SecretStr) -> sa.Engine:
-    """An engine for `sqlite:///path` or `postgresql://…`; connects lazily. Raises `DatabaseUrlError`."""
-    try:
-        parsed = sa.make_url(url.get_secret_value())
-    except sa.exc.ArgumentError:
-        raise DatabaseUrlError(
-            "IG_PIPELINE_DATABASE_URL is not a database URL. Write postgresql://user:password@host:5432/name, "
-            "or leave it empty for SQLite."
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite(parsed)
-    if backend in ("postgresql", "postgres"):
-        # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not installed (facts/dagster.md §0.5).
-        return sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg2"),
-            hide_parameters=True,
-            pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=20,
-            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
-        )
-    raise DatabaseUrlError(
-        f"IG_PIPELINE_DATABASE_URL names {backend}; SQLite and PostgreSQL are supported. "
-        "Write postgresql://user:password@host:5432/name."
-    )
+    """An engine for `sqlite:///path` or `postgresql://…`; connects lazily. Raises `DatabaseUrlError`.
+
+    Wherever a connection is first needed and cannot be had, `DatabaseUnreachableError` is raised.
+    Write in `engine.begin()`, read in `reading(engine)`.
+    """
+    parsed = _parse(url)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+
+    @sa.event.listens_for(engine, "handle_error")
+    def refuse(context: sa.ExceptionContext) -> DatabaseError | None:
+        return _unreachable(context.original_exception, parsed) if context.connection is None else None
+
+    return engine
 
 
 @contextmanager
@@ -76,14 +71,13 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns a refused or lost connection inside into `DatabaseUnreachableError`, one line without a password."""
+    """Turns a connection lost inside into `DatabaseUnreachableError` too, one line without a password."""
     try:
         yield
+    except DatabaseUnreachableError as error:
+        raise error from None
     except sa.exc.OperationalError as error:
-        first = redact(str(error.orig)).strip().splitlines()[0]
-        raise DatabaseUnreachableError(
-            f"The database does not answer: {first}. Check IG_PIPELINE_DATABASE_URL and that the server runs."
-        ) from None
+        raise _unreachable(error.orig) from None
 
 
 def check_reachable(engine: sa.Engine) -> None:
@@ -95,22 +89,74 @@ def check_reachable(engine: sa.Engine) -> None:
 def migrate(engine: sa.Engine) -> None:
     """Bring the tables to the newest revision; several processes may do so at once.
 
-    Raises `DatabaseUnreachableError`.
+    Raises `DatabaseUnreachableError`, `DatabaseTooNewError`.
     """
-    with plain_errors(), engine.begin() as db:
+    with plain_errors(), _migrating(engine) as db:
         if db.dialect.name == "postgresql":
             db.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        command.upgrade(_alembic(db), "head")
+        with _known_revisions():
+            command.upgrade(_alembic(db), "head")
 
 
 def pending_migrations(engine: sa.Engine) -> list[str]:
-    """Revisions that the database lacks, oldest first. Raises `DatabaseUnreachableError`."""
+    """Revisions that the database lacks, oldest first.
+
+    Raises `DatabaseUnreachableError`, `DatabaseTooNewError`.
+    """
     script = ScriptDirectory.from_config(_alembic(None))
     with plain_errors(), reading(engine) as db:
         context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE})
         applied = context.get_current_revision()
-    newest_first = [revision.revision for revision in script.iterate_revisions("head", applied or "base")]
+    with _known_revisions():
+        newest_first = [revision.revision for revision in script.iterate_revisions("head", applied or "base")]
     return newest_first[::-1]
+
+
+def scrub(engine: sa.Engine) -> None:
+    """Take what was deleted out of the files as well: rows of a person who is to be forgotten.
+
+    SQLite overwrites what it deletes, but its log keeps the old pages until it is emptied. PostgreSQL keeps dead rows
+    until their tables are written anew; its own log, its replicas and backups are the operator's.
+    Not inside a transaction. Raises `DatabaseUnreachableError`.
+    """
+    with plain_errors(), engine.connect() as db:
+        driver = db.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection):
+            driver.execute("pragma wal_checkpoint(truncate)")
+            return
+        db.execution_options(isolation_level="AUTOCOMMIT")
+        for table in sorted(sa.inspect(db).get_table_names()):
+            # Our tables alone: Dagster's may live beside them.
+            if table in metadata.tables:
+                db.exec_driver_sql(f'vacuum full "{table}"')
+
+
+@contextmanager
+def _migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A writing transaction; on SQLite without foreign keys, or replacing a table would delete what refers to it."""
+    with engine.connect() as db:
+        driver = db.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection):
+            # Has no effect inside a transaction.
+            driver.execute("pragma foreign_keys = off")
+        try:
+            with db.begin():
+                yield db
+        finally:
+            if isinstance(driver, sqlite3.Connection):
+                driver.execute("pragma foreign_keys = on")
+
+
+@contextmanager
+def _known_revisions() -> Iterator[None]:
+    try:
+        yield
+    except (CommandError, ResolutionError) as error:
+        if not isinstance(error.__cause__ or error, ResolutionError):
+            raise
+        raise DatabaseTooNewError(
+            "The database's tables were made by a newer release of ig-pipeline. Install that release or a later one."
+        ) from None
 
 
 def _alembic(db: sa.Connection | None) -> Config:
@@ -121,10 +167,63 @@ def _alembic(db: sa.Connection | None) -> Config:
     return config
 
 
+def _parse(url: SecretStr) -> sa.URL:
+    try:
+        parsed = sa.make_url(url.get_secret_value())
+        backend = parsed.get_backend_name()
+    except (sa.exc.ArgumentError, ValueError):
+        raise DatabaseUrlError(
+            "IG_PIPELINE_DATABASE_URL is not a database URL. Write postgresql://user:password@host:5432/name "
+            "(characters like @ : / in a password as %40 %3A %2F), or leave it empty for SQLite."
+        ) from None
+    if "@" in (parsed.host or ""):
+        # What stands before that @ is the end of a password, and the driver would print it as part of the host.
+        raise DatabaseUrlError("IG_PIPELINE_DATABASE_URL: a password with @ in it is written with %40 instead.")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise DatabaseUrlError(
+            "IG_PIPELINE_DATABASE_URL names no file, and several processes share the database. "
+            "Write sqlite:///path/to/file.db, or leave it empty."
+        )
+    if backend not in ("sqlite", "postgresql", "postgres"):
+        raise DatabaseUrlError(
+            f"IG_PIPELINE_DATABASE_URL names {backend}; SQLite and PostgreSQL are supported. "
+            "Write postgresql://user:password@host:5432/name."
+        )
+    return parsed
+
+
+def _unreachable(error: BaseException | None, url: sa.URL | None = None) -> DatabaseUnreachableError:
+    first = (redact(str(error)).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    if url is not None and url.get_backend_name() == "sqlite":
+        return DatabaseUnreachableError(
+            f"The database {url.database} cannot be opened: {first}. "
+            "Check IG_PIPELINE_DATA_DIR, IG_PIPELINE_DATABASE_URL and the folder's permissions."
+        )
+    return DatabaseUnreachableError(
+        f"The database does not answer: {first}. Check IG_PIPELINE_DATABASE_URL and that the server runs."
+    )
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not installed (facts/dagster.md §0.5).
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+    )
+
+
 def _sqlite(url: sa.URL) -> sa.Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = sa.create_engine(
+        url.set(drivername="sqlite"), hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+    try:
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unreachable(error, url) from None
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -135,6 +234,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         cursor.execute("pragma journal_mode = wal")
         cursor.execute("pragma foreign_keys = on")
         cursor.execute("pragma synchronous = normal")
+        # A token that was replaced or destroyed is overwritten in the file, not left in a free page.
+        cursor.execute("pragma secure_delete = on")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")

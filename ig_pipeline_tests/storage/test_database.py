@@ -1,24 +1,35 @@
 """The database as it is opened, migrated and refused."""
 
 import socket
+import sqlite3
+import subprocess
+import sys
 import threading
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
 
 from ig_pipeline.storage.database import (
     VERSION_TABLE,
+    DatabaseTooNewError,
     DatabaseUnreachableError,
     DatabaseUrlError,
+    _migrating,
     check_reachable,
     migrate,
     open_engine,
     pending_migrations,
+    reading,
+    scrub,
 )
 from ig_pipeline.storage.tables import metadata
+from ig_pipeline_tests.postgres import PostgresServer
 
 
 def test_migrations_make_exactly_the_tables_of_the_code(database: sa.Engine) -> None:
@@ -61,12 +72,64 @@ def test_our_migrations_leave_dagsters_version_table_alone(database: sa.Engine) 
     assert "alembic_version" not in sa.inspect(database).get_table_names()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://user:canary-secret@host/name"])
+def test_replacing_a_table_in_a_migration_deletes_nothing_that_refers_to_it(database: sa.Engine) -> None:
+    with database.begin() as db:
+        db.execute(sa.text("insert into users (u_id, email, created_at) values (1, 'a@b.example', '2026-01-01 00:00')"))
+        db.execute(
+            sa.text(
+                "insert into metrics (u_id, account_id, date, source, observed_at) "
+                "values (1, '17', '2026-01-01', 'instagram', '2026-01-01 00:00')"
+            )
+        )
+    recreate: Literal["always", "auto"] = "always" if database.dialect.name == "sqlite" else "auto"
+    with (
+        _migrating(database) as db,
+        Operations.context(MigrationContext.configure(db)) as operations,
+        operations.batch_alter_table("users", recreate=recreate) as users,
+    ):
+        users.add_column(sa.Column("note", sa.Text))
+    with reading(database) as db:
+        assert db.execute(sa.text("select count(*) from metrics")).scalar_one() == 1
+    with pytest.raises(sa.exc.IntegrityError), database.begin() as db:
+        db.execute(
+            sa.text(
+                "insert into metrics (u_id, account_id, date, source, observed_at) "
+                "values (99, '17', '2026-01-01', 'instagram', '2026-01-01 00:00')"
+            )
+        )
+
+
+def test_tables_of_a_newer_release_are_left_alone_with_a_sentence(database: sa.Engine) -> None:
+    with database.begin() as db:
+        db.execute(sa.text(f"update {VERSION_TABLE} set version_num = 'from_the_future'"))
+    with pytest.raises(DatabaseTooNewError, match="newer release"):
+        migrate(database)
+    with pytest.raises(DatabaseTooNewError, match="newer release"):
+        pending_migrations(database)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://user:canary-secret@host/name",
+        "postgresql://user:p@canary-secret@host/name",
+        "postgresql://user:p@host:canary-secret/name",
+        "postgresql://user:canary-secret@host:port/name",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "",
+    ],
+)
 def test_a_url_of_no_database_we_speak_is_refused_in_one_line(url: str) -> None:
     with pytest.raises(DatabaseUrlError) as caught:
         open_engine(SecretStr(url))
-    assert "\n" not in str(caught.value)
-    assert "canary-secret" not in str(caught.value)
+    assert_one_clean_line(caught)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+asyncpg"])
+def test_every_way_to_name_postgresql_takes_the_driver_that_is_installed(scheme: str) -> None:
+    assert open_engine(SecretStr(f"{scheme}://user@host/name")).dialect.driver == "psycopg2"
 
 
 def test_an_unreachable_server_is_one_line_without_the_password() -> None:
@@ -74,8 +137,32 @@ def test_an_unreachable_server_is_one_line_without_the_password() -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     engine = open_engine(SecretStr(f"postgresql://user:canary-secret@127.0.0.1:{port}/name"))
-    with pytest.raises(DatabaseUnreachableError) as caught:
+    for use in (check_reachable, migrate, pending_migrations, lambda engine: engine.connect()):
+        with pytest.raises(DatabaseUnreachableError) as caught:
+            use(engine)
+        assert_one_clean_line(caught)
+
+
+@pytest.mark.parametrize("rest", ["no_such_database", "postgres?no_such_option=canary-secret-2"])
+def test_a_server_that_refuses_us_is_one_line_with_its_reason(postgres: PostgresServer, rest: str) -> None:
+    engine = open_engine(SecretStr(f"postgresql://postgres:canary-secret@127.0.0.1:{postgres.port}/{rest}"))
+    with pytest.raises(DatabaseUnreachableError, match="no_such") as caught:
         check_reachable(engine)
+    assert_one_clean_line(caught)
+
+
+def test_a_file_that_is_no_database_is_one_line_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "shopping.txt"
+    file.write_text("two pounds of apples " * 100)
+    with pytest.raises(DatabaseUnreachableError, match=r"shopping\.txt") as caught:
+        migrate(open_engine(SecretStr(f"sqlite:///{file}")))
+    assert_one_clean_line(caught)
+    with pytest.raises(DatabaseUnreachableError, match=r"below\.db") as caught:
+        open_engine(SecretStr(f"sqlite:///{file}/below.db"))
+    assert_one_clean_line(caught)
+
+
+def assert_one_clean_line(caught: pytest.ExceptionInfo[Exception]) -> None:
     assert "\n" not in str(caught.value)
     assert "canary-secret" not in str(caught.value)
 
@@ -110,3 +197,85 @@ def test_many_writers_at_once_wait_for_each_other(database: sa.Engine) -> None:
     assert failures == []
     with database.connect() as db:
         assert db.execute(sa.text("select count(*) from users")).scalar_one() == 60
+
+
+def test_what_is_deleted_leaves_the_files_of_sqlite(tmp_path: Path) -> None:
+    engine = open_engine(SecretStr(f"sqlite:///{tmp_path / 'test.db'}"))
+    migrate(engine)
+    with engine.begin() as db:
+        for number in range(500):
+            db.execute(
+                sa.text("insert into users (email, created_at) values (:email, '2026-01-01 00:00')"),
+                {"email": f"canary-{number}@b.example"},
+            )
+    with engine.begin() as db:
+        db.execute(sa.text("delete from users"))
+    scrub(engine)
+    # Before the last connection is closed: closing it empties the log by itself.
+    assert [path.name for path in tmp_path.iterdir() if b"canary-" in path.read_bytes()] == []
+    engine.dispose()
+
+
+def test_what_is_deleted_leaves_the_tables_of_postgresql(postgres: PostgresServer, postgres_url: str) -> None:
+    engine = open_engine(SecretStr(postgres_url))
+    migrate(engine)
+    with engine.begin() as db:
+        db.execute(sa.text("insert into users (email, created_at) values ('canary@b.example', now())"))
+    with engine.begin() as db:
+        db.execute(sa.text("delete from users"))
+    scrub(engine)
+    engine.dispose()
+    postgres.execute("checkpoint")
+    files = [path for path in (postgres.data / "base").rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if b"canary@b.example" in path.read_bytes()] == []
+
+
+# What a webserver, a daemon, a run and a command line do to one file: open it, bring it up to date, read and write.
+_PROCESS = """
+import sys
+import sqlalchemy as sa
+from pydantic import SecretStr
+from ig_pipeline.storage.database import migrate, open_engine, reading
+
+url, name = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(15):
+    engine = open_engine(SecretStr(url))  # anew each time: the last to close empties and removes the log
+    migrate(engine)
+    with engine.begin() as db:
+        db.execute(sa.text("select count(*) from users"))
+        db.execute(
+            sa.text("insert into users (email, created_at) values (:email, '2026-01-01 00:00')"),
+            {"email": f"{name}-{turn}@b.example"},
+        )
+    with reading(engine) as db:
+        db.execute(sa.text("select count(*) from users")).scalar_one()
+    engine.dispose()
+"""
+
+
+def test_processes_that_open_migrate_and_write_one_sqlite_file_never_see_it_locked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'test.db'}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PROCESS, url, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=90)[1] for process in processes] == [""] * 4
+    with sqlite3.connect(tmp_path / "new" / "test.db") as connection:
+        assert connection.execute("select count(*) from users").fetchone() == (60,)
+    connection.close()
