@@ -107,7 +107,7 @@ def classify(status: int, headers: Mapping[str, str], body: object, *, now: date
     answer = _read(status, lowered, envelope, now)
     if not answer.message and answer.code is None and answer.subcode is None:
         return _without_envelope(status, lowered, now)
-    for decide in (_rate_limited, _token_dead, _by_subcode, _by_code):
+    for decide in (_rate_limited, _token_dead, _app_unknown, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
             return error
@@ -185,6 +185,14 @@ def _token_dead(answer: _Answer) -> GraphError | None:
     # Without Meta's "Error validating access token: ", which reads like a secret to the redaction.
     reason = answer.message.partition("access token: ")[2] or answer.message
     return TokenDeadError(f"The token is refused: {reason} {advice}", cause=cause, advice=advice, origin=answer.origin)
+
+
+def _app_unknown(answer: _Answer) -> GraphError | None:
+    # A wrong secret comes with code 1 as well, but no second try makes it right.
+    if answer.code != 101 and "validating client secret" not in answer.message:
+        return None
+    sentence = f"Meta does not know the app: {answer.message} Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET."
+    return BadRequestError(sentence, rule="app_credentials", origin=answer.origin)
 
 
 def _by_subcode(answer: _Answer) -> GraphError | None:

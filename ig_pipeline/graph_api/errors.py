@@ -36,6 +36,7 @@ BadRequestRule = Literal[
     "breakdown",
     "unknown_field",
     "app_secret_proof",
+    "app_credentials",
     "other",
 ]
 

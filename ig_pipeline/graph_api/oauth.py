@@ -34,6 +34,7 @@ REQUIRED_SCOPES: Mapping[Login, tuple[str, ...]] = {
 }
 # Instagram refuses to refresh a younger token (facts §3.2).
 MIN_AGE_FOR_REFRESH = timedelta(hours=24)
+_TOO_YOUNG = "Instagram refreshes a token only from 24 hours after it was issued."
 
 
 class LoginDeclinedError(GraphError):
@@ -157,9 +158,14 @@ class MetaLogin:
         if login == "facebook":
             return await self._exchange_facebook(token)
         if issued_at is not None and self._client.clock() - issued_at < MIN_AGE_FOR_REFRESH:
-            raise TokenTooYoungError("Instagram refreshes a token only from 24 hours after it was issued.")
+            raise TokenTooYoungError(_TOO_YOUNG)
         params = {"grant_type": "ig_refresh_token", "access_token": token.get_secret_value()}
-        return await self._ask(f"{self._client.hosts.instagram_graph}/refresh_access_token", params)
+        try:
+            return await self._ask(f"{self._client.hosts.instagram_graph}/refresh_access_token", params)
+        except BadRequestError as error:
+            if "24 hours" in str(error):
+                raise TokenTooYoungError(_TOO_YOUNG, origin=error.origin) from None
+            raise
 
     async def _exchange_facebook(self, token: SecretStr) -> FreshToken:
         """Facebook Login has no refresh: exchanging a valid long-lived token again renews it (facts §3.1)."""

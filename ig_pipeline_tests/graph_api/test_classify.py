@@ -167,6 +167,16 @@ def test_what_is_no_graph_answer_is_malformed(status: int, body: object) -> None
     assert type(found) is MalformedAnswerError
 
 
+@pytest.mark.parametrize(
+    ("message", "code"), [("Error validating client secret.", 1), ("Error validating application.", 101)]
+)
+def test_wrong_app_credentials_are_no_passing_problem(message: str, code: int) -> None:
+    found = error(message, code)
+    assert isinstance(found, BadRequestError)
+    assert found.rule == "app_credentials"
+    assert "IG_PIPELINE_APP_SECRET" in str(found)
+
+
 def test_429_without_a_body_is_a_rate_limit() -> None:
     found = classify(429, {"Retry-After": "120"}, None, now=NOW)
     assert isinstance(found, RateLimitedError)
