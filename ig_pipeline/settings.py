@@ -5,6 +5,7 @@ Secrets are `SecretStr`: they print as stars and have to be asked for by name.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -68,13 +69,34 @@ class Settings(BaseModel):
     follows_and_unfollows: bool = Field(
         False, description="Fetch follows and unfollows too: one more call per account and day."
     )
+    media_url: str | None = Field(
+        None,
+        description="Where media files go: a folder, s3://bucket/prefix, gs://… or az://…. Empty: the data folder.",
+    )
+    max_media_bytes: int = Field(
+        1_000_000_000, description="Largest media file that is downloaded, in bytes.", ge=1_000
+    )
+    media_hosts: tuple[str, ...] = Field(
+        ("cdninstagram.com", "fbcdn.net"),
+        description="Hosts media files may come from, with their subdomains, comma-separated.",
+    )
 
-    @field_validator("encryption_keys", mode="before")
+    @field_validator("encryption_keys", "media_hosts", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("media_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower().strip(".") for host in value)
+        for host in hosts:
+            # A bare top-level domain would allow half the world, an address or a wildcard nothing.
+            if not re.fullmatch(r"(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]+", host):
+                raise ValueError("must be names of hosts such as cdninstagram.com")
+        return hosts
 
     @field_validator("graph_url")
     @classmethod

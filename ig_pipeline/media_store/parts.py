@@ -1,0 +1,128 @@
+"""A file while it is being written: `.part` by name, hashed as it grows, locked so that nobody sweeps it away.
+
+Its final name, and whether it deserves one, are for the store to decide.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ig_pipeline.media_store.errors import StoreError, StoreFullError
+from ig_pipeline.media_store.sniffing import SNIFFED_BYTES
+
+SUFFIX = ".part"
+
+
+class Part:
+    """A growing file. Not safe to write from two threads at once; no limit of its own."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.size = 0
+        self.head = b""
+        self._descriptor: int | None = descriptor
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that was written, hexadecimal."""
+        return self._hash.hexdigest()
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append. Raises `StoreFullError`, `StoreError`."""
+        assert self._descriptor is not None
+        with store_errors():
+            for chunk in chunks:
+                if len(self.head) < SNIFFED_BYTES:
+                    self.head += chunk[: SNIFFED_BYTES - len(self.head)]
+                self._hash.update(chunk)
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+                self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget what was written: the source begins anew."""
+        assert self._descriptor is not None
+        with store_errors():
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.size, self.head, self._hash = 0, b"", hashlib.sha256()
+
+    def sync(self) -> None:
+        """Wait until every byte is on the disk: a name must not outlive its content through a power cut."""
+        assert self._descriptor is not None
+        with store_errors():
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file and its lock, leaving it where it is."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def discard(self) -> None:
+        """Remove the file, if it still bears this name. Safe to call twice."""
+        if self._descriptor is not None:
+            self.path.unlink(missing_ok=True)
+        self.close()
+
+
+def begin_part(folder: Path, stem: str) -> Part:
+    """A new empty part in `folder`, locked for as long as this process lives. Raises `StoreError`."""
+    with store_errors():
+        while True:
+            path = folder / f"{stem}.{secrets.token_hex(4)}{SUFFIX}"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            try:
+                descriptor = os.open(path, flags, 0o644)
+            except FileNotFoundError:
+                folder.mkdir(parents=True, exist_ok=True)
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # a sweeper holds it and is about to remove it
+                os.close(descriptor)
+                continue
+            if os.fstat(descriptor).st_nlink:
+                return Part(path, descriptor)
+            os.close(descriptor)  # swept between its creation and its lock
+
+
+def sweep_parts(folder: Path) -> int:
+    """Remove the parts under `folder` that no living process writes; their number."""
+    swept = 0
+    for path in folder.rglob(f"*{SUFFIX}"):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+            swept += 1
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+    return swept
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Operating system errors as `StoreError`, a full disk as `StoreFullError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFullError(
+                "No space is left where media files go. Make room, then run the backfill again."
+            ) from error
+        raise StoreError(
+            f"The media folder cannot be written to: {error.strerror or error}. Check IG_PIPELINE_MEDIA_URL."
+        ) from error
