@@ -4,6 +4,7 @@ URLs are judged before a request, sockets when they are made: whatever a name re
 to an address that is not public never begins. The engine never sees this; the downloader asks at each hop.
 """
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _HTTPS, _PORTS = "https", {None, 443}
 
 @dataclass(frozen=True)
 class AddressGuard:
-    """`hosts`: names allowed with their subdomains. `simulator`: the one origin allowed besides, http and private or not.
+    """`hosts`: names allowed with their subdomains. `simulator`: the one origin allowed besides, private or not.
 
     That origin is the Graph URL of the settings: who points the program at a simulator trusts its address.
     """
@@ -44,7 +45,7 @@ class AddressGuard:
     simulator: URL | None = None
 
     def check_url(self, url: str, *, base: URL | None = None) -> URL:
-        """The URL to request, relative to `base` if given. Raises `ForbiddenAddressError` before anything is resolved."""
+        """The URL to request, relative to `base` if given; nothing is resolved. Raises `ForbiddenAddressError`."""
         try:
             target = URL(url, encoded=True)
             if base is not None:
@@ -64,13 +65,16 @@ class AddressGuard:
         return target
 
     def make_socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """A socket for one resolved address (as `getaddrinfo` gives it). Raises `ForbiddenAddressError`, no OSError.
+        """A socket for one resolved address (as `getaddrinfo` gives it).
 
         The connection goes to this very address: a name that resolves to another one a moment later changes nothing.
+        Raises `PermissionError`: of other exceptions the connector, which may try two addresses at once, knows nothing.
         """
         family, kind, protocol, _, target = address
         if not is_public(target[0]) and not self._is_simulators_port(target):
-            raise ForbiddenAddressError(f"A media host resolved to {target[0]}, which is not public: not connected.")
+            raise PermissionError(
+                errno.EACCES, f"The file's host resolved to {target[0]}, which is not public: not connected"
+            )
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made

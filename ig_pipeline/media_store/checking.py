@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ig_pipeline.media_store.errors import NotMediaError
 from ig_pipeline.media_store.sniffing import FileType
 
 # Instagram scales pictures down to 1,440 px of width; a declared size above this is a decompression bomb.
 MAX_PIXELS = 50_000_000
+# What Pillow's readers raise on damaged input; OSError covers its own UnidentifiedImageError.
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF"}
 
 
@@ -42,18 +44,11 @@ def _check_picture(path: Path, file_type: FileType, media_id: str) -> Measures:
         with Image.open(path, formats=(_FORMATS[file_type.extension],)) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise NotMediaError(f"The picture claims {width} × {height} pixels: refused.", media_id=media_id)
+                raise NotMediaError(f"The picture claims {width} by {height} pixels: refused.", media_id=media_id)
             # JPEG's own scaling still reads every coded byte, at a third of the time of a full decode.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
             picture.load()
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
+    except _UNREADABLE as error:
         raise NotMediaError(f"The picture cannot be decoded ({error}).", media_id=media_id) from error
     return Measures(width, height)
 
@@ -70,7 +65,7 @@ def _check_video(path: Path, media_id: str) -> Measures:
             stream.thread_count = 1  # each decoder thread would hold pictures of its own
             if stream.width * stream.height > MAX_PIXELS:
                 raise NotMediaError(
-                    f"The video claims {stream.width} × {stream.height} pixels: refused.", media_id=media_id
+                    f"The video claims {stream.width} by {stream.height} pixels: refused.", media_id=media_id
                 )
             if next(container.decode(stream), None) is None:
                 raise NotMediaError("The video has no picture that can be decoded.", media_id=media_id)

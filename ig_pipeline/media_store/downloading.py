@@ -1,10 +1,11 @@
 """One file from the CDN into a part: streamed, bounded, resumed after a cut, each hop checked.
 
-aiohttp instead of the Graph client's httpx: measured on 20 KB files 70 µs of CPU against 1.7 ms, on 50 MB files 690 MB/s
+aiohttp instead of the Graph client's httpx: measured on 20 KB files 0.07 ms of CPU against 1.7, on 50 MB files 690 MB/s
 against 280. What the file is called and whether it can be decoded is decided elsewhere.
 """
 
 import asyncio
+import errno
 import random
 import time
 from collections.abc import Callable
@@ -33,7 +34,7 @@ _MOST_ATTEMPTS = 20
 class Patience:
     """How long a download may dawdle; seconds. `attempts`: tries in a row that bring not one byte.
 
-    Below `slowest` bytes a second over `grace` seconds a connection counts as cut: a trickle would hold its place for hours.
+    Below `slowest` bytes a second over `grace` seconds a connection counts as cut: a trickle would keep its place.
     """
 
     connect: float = 10.0
@@ -90,7 +91,8 @@ class Downloader:
         """Bring the file behind `url` into `part`; returns its last pieces, which are still to be written.
 
         (Most files fit into those pieces: whoever checks the file writes them in the same trip to a thread.)
-        Raises `UrlExpiredError`, `TooLargeError`, `NotMediaError`, `ForbiddenAddressError`, `DownloadError`, `StoreError`.
+        Raises `UrlExpiredError`, `TooLargeError`, `NotMediaError`, `ForbiddenAddressError`, `DownloadError` and
+        `StoreError`.
         """
         receiver = Receiver(
             part, media_id=media_id, max_bytes=self._max_bytes, threads=self._threads, on_bytes=on_bytes
@@ -110,6 +112,10 @@ class Downloader:
             try:
                 return await self._attempt(url, receiver)
             except (_Cut, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                if isinstance(error, aiohttp.ClientOSError) and error.errno == errno.EACCES:
+                    raise ForbiddenAddressError(
+                        error.strerror or "No address of the file's host may be used."
+                    ) from None
                 reason = str(error) if isinstance(error, _Cut) else type(error).__name__
             fruitless = 0 if receiver.received > before else fruitless + 1
             if fruitless >= self._patience.attempts:
@@ -117,7 +123,7 @@ class Downloader:
             # Full jitter: sixteen downloads cut at once must not come back at once.
             await asyncio.sleep(random.uniform(0, self._patience.pause * 2**fruitless))  # noqa: S311
         raise DownloadError(
-            f"The CDN did not deliver the whole file ({reason}, {receiver.received} bytes came). A later run tries again.",
+            f"The CDN did not deliver the file ({reason}; {receiver.received} bytes came). A later run tries again.",
             media_id=receiver.media_id,
         )
 

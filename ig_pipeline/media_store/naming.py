@@ -22,10 +22,8 @@ def check_media_id(media_id: str) -> str:
     """`media_id` if it is one of Instagram's; raises `UnsafeNameError` otherwise."""
     if len(media_id) <= _LONGEST_ID and media_id.isascii() and _MEDIA_ID.fullmatch(media_id):
         return media_id
-    raise UnsafeNameError(
-        f"The API named a post {media_id[:40]!r}, which is no media id: not downloaded.",
-        media_id=media_id[:_LONGEST_ID],
-    )
+    shown = media_id[:40]
+    raise UnsafeNameError(f"The API named a post {shown!r}, which is no media id: not downloaded.", media_id=shown)
 
 
 def file_stem(media_id: str, posted_at: datetime) -> str:

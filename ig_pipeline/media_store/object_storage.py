@@ -1,6 +1,6 @@
 """S3, Google Cloud Storage or Azure as the store, through obstore: parts on a local disk, uploaded when checked.
 
-An upload becomes visible whole or not at all (the services' own promise), so a key that exists is a whole file here too.
+An upload becomes visible whole or not at all (the services' own promise): a key that exists is a whole file here too.
 Credentials are the provider's own environment variables; none passes through our settings.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
 _MISSING = (NotFoundError, FileNotFoundError)
-# Pieces of an upload held in memory: 4 uploads × 2 pieces of 8 MiB are 64 MiB, whatever the size of the videos.
+# Pieces of an upload held in memory: 4 uploads of 2 pieces of 8 MiB are 64 MiB, whatever the size of the videos.
 _PIECE = 8 * 1024 * 1024
 _PIECES_AT_ONCE = 2
 _UPLOADS_AT_ONCE = 4

@@ -42,7 +42,7 @@ def open_store(settings: Settings) -> Store:
     if service is None or not parts.netloc or "@" in parts.netloc:
         raise StoreUrlError(
             "IG_PIPELINE_MEDIA_URL names no store: a folder, s3://bucket/prefix, gs://bucket/prefix or "
-            "az://account/container/prefix (credentials come from the provider's own environment variables)."
+            "az://container/prefix (account and credentials come from the provider's own environment variables)."
         )
     try:
         store = service(url, retry_config=RETRIES)

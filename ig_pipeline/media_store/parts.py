@@ -120,9 +120,7 @@ def store_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFullError(
-                "No space is left where media files go. Make room, then run the backfill again."
-            ) from error
+            raise StoreFullError("No space is left for media files. Make room, then run the backfill again.") from error
         raise StoreError(
             f"The media folder cannot be written to: {error.strerror or error}. Check IG_PIPELINE_MEDIA_URL."
         ) from error

@@ -1,4 +1,4 @@
-"""The receiving side of one download across its attempts: what came, what is still to come, and writing it in bounded pieces.
+"""The receiving side of one download, across its attempts: what came, what is to come, and writing it in pieces.
 
 Knows answers, not connections: when to try again is decided in `downloading`.
 """
@@ -14,7 +14,7 @@ from ig_pipeline.media_store.errors import NotMediaError, TooLargeError
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import SNIFFED_BYTES, sniff
 
-# Bytes gathered before a trip to a thread: one being gathered and one being written, times sixteen downloads, are 32 MiB.
+# Bytes gathered before a trip to a thread. One gathered and one being written, in sixteen downloads, are 32 MiB.
 _GATHERED = 1024 * 1024
 
 
@@ -83,7 +83,7 @@ class Receiver:
         return rest
 
     async def settle(self) -> None:
-        """Wait for the write under way, also when the download was cancelled: a file is not closed under a thread's feet."""
+        """Wait for the write under way, also after a cancellation: no file is closed under a thread's feet."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
             writing, self._writing = self._writing, None

@@ -1,16 +1,14 @@
-"""The simulator's CDN: signed URLs that expire, and every way a download can go wrong, on request.
+"""The simulator's CDN: serves what `file_links` signed, and goes wrong in every way a download can, on request.
 
-Which posts exist and what their files are called is the world's business; the bytes are made in `cdn_files`.
+Which posts exist is the world's business; the bytes are made in `cdn_files`, right and wrong answers in `cdn_answers`.
 """
 
 import hashlib
-import hmac
-import itertools
+import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from urllib.parse import urlencode
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -18,93 +16,76 @@ from starlette.routing import Route
 
 from ig_pipeline.simulator.cdn_answers import FileAnswer, misbehave
 from ig_pipeline.simulator.cdn_files import CdnFile
+from ig_pipeline.simulator.file_links import CDN_PREFIX, is_alive
 
-# Recorded lifetimes of images are 104 to 108 hours (facts §2.1).
-LIFETIME = timedelta(hours=104)
-PATH = "/_cdn/v/t51.2885-15"
+# `{id}_n.jpg`, `{id}_t.jpg` (of a video) and `{id}_v.mp4`, as `file_links` names them.
+_NAME = re.compile(r"(?P<id>\d+(?:_\d+)?)_(?P<what>n\.jpg|t\.jpg|v\.mp4)")
+ANY = "*"
 
 
 @dataclass
 class Cdn:
-    """One CDN. `clock` tells when URLs expire; `files` names what a media id holds where the default will not do.
+    """One CDN. `clock` tells when URLs expire; `files` names what an id holds where the default will not do.
 
-    `requests` counts GETs by media id, `faults` holds what the next answers for a media id do wrong, in order
-    (see `cdn_answers`); the media id `*` stands for all.
+    `requests` counts GETs by id. `faults` holds what the next answers for an id do wrong, in order, by the names of
+    `cdn_answers.misbehave`; the id `*` stands for all, and what is under it stays for all that come.
     """
 
     clock: Callable[[], datetime]
     files: Mapping[str, CdnFile] = field(default_factory=dict)
-    key: bytes = b"simulated-cdn"
-    lifetime: timedelta = LIFETIME
     requests: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
     faults: defaultdict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
-    _reads: Iterator[int] = field(default_factory=itertools.count)
 
-    def file_of(self, media_id: str, media_type: str) -> CdnFile:
-        """The file of a post or child: from `files`, else drawn from its id, 20 to 90 KB or 0.2 to 1.5 MB."""
-        if known := self.files.get(media_id):
+    def file_of(self, object_id: str, *, video: bool) -> CdnFile:
+        """The file of a post or child: from `files`, else drawn from its id: 20 to 90 KB, videos 0.2 to 1.5 MB."""
+        if known := self.files.get(object_id):
             return known
-        draw = int.from_bytes(hashlib.sha256(media_id.encode()).digest()[:4], "big")
-        if media_type == "VIDEO":
-            return CdnFile(media_id, "video", 200_000 + draw % 1_300_000)
-        return CdnFile(media_id, "image", 20_000 + draw % 70_000)
-
-    def url(self, base: str, media_id: str, file: CdnFile) -> str:
-        """A fresh signed URL below `base`: another one at each read, as the real ones are."""
-        expires = int((self.clock() + self.lifetime).timestamp())
-        name = f"{PATH}/{media_id}_n.{'jpg' if file.kind == 'image' else 'mp4'}"
-        query = {"_nc_cat": "1", "_nc_gid": f"{next(self._reads):x}", "c": file.content, "n": str(file.size)}
-        return f"{base}{name}?{urlencode({**query, 'oh': self._sign(name, query, expires), 'oe': f'{expires:X}'})}"
+        draw = int.from_bytes(hashlib.sha256(object_id.encode()).digest()[:4], "big")
+        if video:
+            return CdnFile(object_id, "video", 200_000 + draw % 1_300_000)
+        return CdnFile(object_id, "image", 20_000 + draw % 70_000)
 
     def routes(self) -> list[Route]:
         """The files, and the control endpoints for another process."""
         return [
-            Route(f"{PATH}/{{name}}", self._get, methods=["GET"]),
-            Route("/_simulator/cdn/faults", self._set_faults, methods=["POST"]),
-            Route("/_simulator/cdn", self._status, methods=["GET"]),
+            Route(f"{CDN_PREFIX}/{{path:path}}", self._get, methods=["GET"]),
+            Route("/_simulator/cdn", self._control, methods=["GET", "POST"]),
         ]
 
-    def _sign(self, name: str, query: Mapping[str, str], expires: int) -> str:
-        text = "\n".join((name, *(f"{key}={value}" for key, value in sorted(query.items())), f"{expires:X}"))
-        return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()[:32]
-
-    async def _get(self, request: Request) -> Response:
-        query = dict(request.query_params)
-        signature, expires = query.pop("oh", ""), query.pop("oe", "")
-        media_id = request.path_params["name"].removesuffix(".jpg").removesuffix(".mp4").removesuffix("_n")
-        self.requests[media_id] += 1
-        try:
-            valid = hmac.compare_digest(signature, self._sign(request.url.path, query, int(expires, 16)))
-        except ValueError:
-            valid = False
-        if not valid:
-            return PlainTextResponse("URL signature mismatch", 403)
-        if int(expires, 16) < self.clock().timestamp():
+    def answer(self, name: str, query: dict[str, str], range_header: str | None) -> Response:
+        """The answer for a file by name, right, refused or wrong."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return PlainTextResponse("Not Found", 404)
+        object_id, what = found["id"], found["what"]
+        self.requests[object_id] += 1
+        if not is_alive(object_id, query, self.clock()):
             return PlainTextResponse("URL signature expired", 403)
-        kind = "image" if request.url.path.endswith(".jpg") else "video"
-        file = CdnFile(query["c"], "image" if kind == "image" else "video", int(query["n"]))
-        if fault := self._next_fault(media_id):
-            return misbehave(fault, file, request.headers.get("range"), self._sent)
-        return FileAnswer(file, request.headers.get("range"), self._sent)
+        file = CdnFile(object_id, "image", 0) if what == "t.jpg" else self.file_of(object_id, video=what == "v.mp4")
+        if fault := self._next_fault(object_id):
+            return misbehave(fault, file, range_header, self._sent)
+        return FileAnswer(file, range_header, self._sent)
+
+    def _next_fault(self, object_id: str) -> str | None:
+        if waiting := self.faults.get(object_id):
+            return waiting.popleft()
+        always = self.faults.get(ANY)
+        return always[0] if always else None
 
     def _sent(self, count: int) -> None:
         self.bytes_sent += count
 
-    def _next_fault(self, media_id: str) -> str | None:
-        for waiting in (self.faults.get(media_id), self.faults.get("*")):
-            if waiting:
-                return waiting.popleft()
-        return None
+    async def _get(self, request: Request) -> Response:
+        name = request.path_params["path"].rpartition("/")[2]
+        return self.answer(name, dict(request.query_params), request.headers.get("range"))
 
-    async def _set_faults(self, request: Request) -> Response:
-        """`{"media_id": ["cut", "redirect http://…"]}` adds to what is waiting; `{}` forgets everything."""
-        body = await request.json()
-        if not body:
-            self.faults.clear()
-        for media_id, faults in body.items():
-            self.faults[media_id].extend(faults)
-        return JSONResponse({"waiting": {media_id: list(faults) for media_id, faults in self.faults.items()}})
-
-    async def _status(self, request: Request) -> Response:
+    async def _control(self, request: Request) -> Response:
+        """GET: what was asked for. POST `{"id": ["cut", "redirect http://…"]}`: faults to come; `{}` forgets them."""
+        if request.method == "POST":
+            wanted = await request.json()
+            if not wanted:
+                self.faults.clear()
+            for object_id, faults in wanted.items():
+                self.faults[object_id].extend(faults)
         return JSONResponse({"requests": self.requests, "bytes_sent": self.bytes_sent})

@@ -14,8 +14,8 @@ Sent = Callable[[int], None]
 class FileAnswer(Response):
     """A file, streamed at the reader's pace; one range from a byte to the end is understood.
 
-    The ways to go wrong: `stop_after` that many bytes and drop the connection, or end as if that were all when the length
-    is left out (`unsized`); wait `pause` seconds before each piece; append `surplus` bytes; `ignore_range`.
+    The ways to go wrong: `stop_after` that many bytes and drop the connection, or end as if that were all when the
+    length is left out (`unsized`); wait `pause` seconds before each piece; append `surplus` bytes; `ignore_range`.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class FileAnswer(Response):
 def misbehave(fault: str, file: CdnFile, range_header: str | None, sent: Sent) -> Response:
     """The answer for a fault by name, a value after a space where it takes one. Raises ValueError for another name.
 
-    expired · status N · cut [bytes] · cut-unsized [bytes] · no-range [bytes] · slow [seconds a piece] · oversize [bytes] ·
-    html · broken · video · redirect URL
+    expired · status N · cut [bytes] · cut-unsized [bytes] · no-range [bytes] · slow [seconds a piece]
+    oversize [bytes] · oversize-unsized [bytes] · html · broken · video · redirect URL
     """
     name, _, value = fault.partition(" ")
     half = int(value) if name in {"cut", "cut-unsized"} and value else length_of(file) // 2

@@ -1,7 +1,7 @@
 """The bytes behind the simulator's media URLs: real pictures and videos, a pure function of what they are named after.
 
-Nothing is stored: a picture is rendered anew for each request, a video is a short clip followed by as much padding as its
-size asks for, made piece by piece, so that hundreds of megabytes cost no memory. HTTP stands in `cdn`.
+Nothing is stored: a picture is rendered anew for each request; a video is a short clip and as much padding as its size
+asks for, made piece by piece, so that hundreds of megabytes cost no memory. HTTP stands in `cdn`.
 """
 
 import hashlib
@@ -129,7 +129,8 @@ def _clip(style: int) -> bytes:
         stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
         still = _render(f"clip {style}", 480, 320)
         for n in range(_FRAMES):
-            frame = av.VideoFrame.from_image(still.crop((n * 8, 0, n * 8 + 320, 320)))
+            frame = av.VideoFrame(320, 320, "rgb24")
+            frame.planes[0].update(still.crop((n * 8, 0, n * 8 + 320, 320)).tobytes())
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return buffer.getvalue()
