@@ -14,6 +14,7 @@ FOLDER = "instagram_backfill"
 # every file system.
 _MEDIA_ID = re.compile(r"[0-9]+(?:_[0-9]+)*")
 _LONGEST_ID = 64
+_FILE_NAME = re.compile(rf"(?P<at>[0-9]{{8}}_[0-9]{{6}})_(?P<id>{_MEDIA_ID.pattern})\.[a-z0-9]+")
 _KEY = re.compile(r"[a-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 _LONGEST_KEY = 512
 
@@ -31,9 +32,23 @@ def file_stem(media_id: str, posted_at: datetime) -> str:
     return f"{posted_at.astimezone(UTC):%Y%m%d_%H%M%S}_{check_media_id(media_id)}"
 
 
-def library_folder(u_id: int) -> str:
-    """The folder of one user's files: users share no file, so that one can be deleted without asking the others."""
-    return f"{FOLDER}/{u_id:d}"
+def library_folder(u_id: int, account_id: str) -> str:
+    """The folder of one account's files. Users share none, so that one can be deleted without asking the others.
+
+    Raises `UnsafeNameError`.
+    """
+    return f"{FOLDER}/{u_id:d}/{check_media_id(account_id)}"
+
+
+def parse_file_name(name: str) -> tuple[str, datetime] | None:
+    """Media id and instant (UTC) back from a name that `file_stem` made, None for another one."""
+    found = _FILE_NAME.fullmatch(name)
+    if found is None:
+        return None
+    try:
+        return found["id"], datetime.strptime(found["at"], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def check_key(key: str) -> str:

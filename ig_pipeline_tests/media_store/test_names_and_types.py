@@ -7,7 +7,7 @@ import pytest
 
 from ig_pipeline.media_store.checking import Measures, check_file
 from ig_pipeline.media_store.errors import NotMediaError, UnsafeNameError
-from ig_pipeline.media_store.naming import check_key, file_stem, library_folder
+from ig_pipeline.media_store.naming import check_key, file_stem, library_folder, parse_file_name
 from ig_pipeline.media_store.sniffing import GIF, JPEG, MOV, MP4, PNG, WEBP, FileType, sniff
 from ig_pipeline.simulator.cdn_files import CdnFile, length_of, pieces, sha256_of
 
@@ -27,8 +27,11 @@ def test_a_hostile_id_never_becomes_a_name(media_id: str) -> None:
 def test_a_name_is_the_instant_in_utc_and_the_id() -> None:
     posted = datetime(2026, 1, 1, 20, 30, 5, tzinfo=timezone(timedelta(hours=-8)))
     assert file_stem("17900000000000001_2", posted) == "20260102_043005_17900000000000001_2"
-    assert library_folder(7) == "instagram_backfill/7"
+    assert library_folder(7, "178") == "instagram_backfill/7/178"
     assert check_key("instagram_backfill/7/20260102_043005_1.mp4")
+    assert parse_file_name("20260102_043005_179_2.mp4") == ("179_2", posted)
+    assert parse_file_name("holiday.jpg") is None
+    assert parse_file_name("20261302_043005_1.jpg") is None
 
 
 def test_the_first_bytes_tell_the_type() -> None:

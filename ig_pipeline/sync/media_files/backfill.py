@@ -1,0 +1,198 @@
+"""One account's media files: listed, skipped where the library has them, fetched side by side, indexed as they come.
+
+Purely additive: no row and no file of the library is changed or removed here.
+Which days they belong to matters to `days`, how they are shown to the command line and to Dagster.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from ig_pipeline.graph_api.client import Credentials
+from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.graph_api.media import iterate_media
+from ig_pipeline.graph_api.stories import fetch_stories
+from ig_pipeline.media_store.errors import BackfillError, StoreFullError
+from ig_pipeline.storage import media_items
+from ig_pipeline.sync.failures import STOPPING, innermost
+from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
+from ig_pipeline.sync.media_files.library import Claims, Indexer
+from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult
+from ig_pipeline.sync.media_files.services import MediaServices
+from ig_pipeline.sync.media_files.wanted import WantedFile, files_of
+from ig_pipeline.sync.session import AccountSession
+
+logger = logging.getLogger("ig_pipeline.sync.media_files")
+
+# Files listed ahead of the downloads: enough to know how much there is, little enough that URLs are used while fresh.
+_AHEAD = 2_000
+
+
+class Observer(Protocol):
+    """Whoever wants to see a backfill while it goes on."""
+
+    def listed(self, files: list[WantedFile]) -> None:
+        """A post or story was listed, with these files."""
+
+    def received(self, count: int) -> None:
+        """Bytes came; negative when a download begins anew."""
+
+    def finished(self, result: FileResult) -> None:
+        """A file is settled; if it is new, its row is committed."""
+
+    def listing_ended(self) -> None:
+        """Nothing more will be listed."""
+
+
+class FilesBackfill:
+    """Fetches what `options` ask for. After `run`, `error` says why it ended early, if it did; `calls` what it cost."""
+
+    def __init__(
+        self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Observer
+    ) -> None:
+        self._session, self._media, self._options, self._observer = session, media, options, observer
+        self._waiting: asyncio.Queue[WantedFile | None] = asyncio.Queue(_AHEAD)
+        self._taken = 0
+        self._seen: set[str] = set()
+        self._known: set[str] = set()
+        self.error: Exception | None = None
+        self.listed_all = False
+
+    @property
+    def listed_ids(self) -> set[str]:
+        """Media ids of everything that was listed."""
+        return self._seen
+
+    async def run(self) -> None:
+        """Do it. Raises nothing but cancellation: see `error`."""
+        u_id = self._session.connection.u_id
+        try:
+            contents = await self._session.read(lambda db: media_items.contents(db, u_id))
+            self._known = contents.media_ids
+            if self._options.dry_run:
+                await self._count()
+            else:
+                await self._fetch_all(Claims(contents.paths))
+        except Exception as error:  # noqa: BLE001 - whatever it is ends this account only, and is told as its error
+            self.error = self.error or innermost(error)
+        self._observer.listing_ended()
+
+    async def _count(self) -> None:
+        async for file in self._new_files():
+            self._observer.finished(FileResult(file, "would_download"))
+
+    async def _fetch_all(self, claims: Claims) -> None:
+        media = self._media
+        indexer = Indexer(self._session, media.store, report=self._observer.finished, patience=media.patience)
+        means = FetchMeans(
+            self._session, media.store, media.downloader, claims, indexer, media.threads, self._observer.received
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(indexer.work())
+            async with asyncio.TaskGroup() as fetching:
+                fetching.create_task(self._list())
+                for _ in range(media.connections):
+                    fetching.create_task(self._work(means))
+            await indexer.close()
+
+    async def _list(self) -> None:
+        try:
+            async for file in self._new_files():
+                await self._waiting.put(file)
+        except GraphError as error:
+            self._stop(error)
+        for _ in range(self._media.connections):
+            await self._waiting.put(None)
+
+    async def _work(self, means: FetchMeans) -> None:
+        """Fetch files until there are none, or until something happened that makes going on pointless."""
+        while (file := await self._waiting.get()) is not None:
+            if self.error is not None:
+                continue  # the queue is emptied, so that the listing is not stuck before its end
+            async with self._media.gate:
+                await self._fetch(means, file)
+
+    async def _fetch(self, means: FetchMeans, file: WantedFile) -> None:
+        try:
+            await fetch_file(means, file)
+        except (BackfillError, GraphError) as error:
+            logger.warning("[MEDIA] %s %s: %s", self._session.connection.account_key, file.media_id[:40], error)
+            self._observer.finished(FileResult(file, "failed", detail=str(error), error_type=type(error).__name__))
+            if isinstance(error, (StoreFullError, *STOPPING)):
+                self._stop(error)
+
+    def _stop(self, error: Exception) -> None:
+        self.error = self.error or error
+
+    async def _new_files(self) -> AsyncIterator[WantedFile]:
+        """Files to fetch; the others are reported as they are passed. Ends at the limit. Raises `GraphError`."""
+        limit = self._options.limit
+        async for files in self._posts():
+            self._observer.listed(files)
+            for file in files:
+                if limit is not None and self._taken >= limit:
+                    return
+                if self.error is not None:
+                    return
+                if file.media_id in self._known:
+                    self._observer.finished(FileResult(file, "skipped_duplicate"))
+                elif file.url is None:
+                    self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason))
+                else:
+                    self._taken += 1
+                    yield file
+            if limit is not None and self._taken >= limit:
+                return
+        self.listed_all = True
+
+    async def _posts(self) -> AsyncIterator[list[WantedFile]]:
+        """The files of each story and post, newest first, each once."""
+        if self._options.stories:
+            stories = await self._session.ask(
+                lambda credentials: fetch_stories(self._session.client, credentials, with_insights=False)
+            )
+            for story in stories.items:
+                if self._in_range(files := files_of(story, story=True)) and self._unseen(files):
+                    yield files
+        if self._options.feed:
+            async for files in self._feed():
+                yield files
+
+    async def _feed(self) -> AsyncIterator[list[WantedFile]]:
+        """The files of each post. A page is asked for when the one before is used up: `--limit 5` reads one page."""
+        pages: asyncio.Queue[list[list[WantedFile]] | None] = asyncio.Queue()
+        wanted = asyncio.Semaphore(0)
+
+        async def walk(credentials: Credentials) -> None:
+            options = self._options
+            async for page in iterate_media(
+                self._session.client, credentials, first=options.since, last=options.until, with_insights=False
+            ):
+                if not page.items:
+                    return  # the API lists newest first: the rest is older than `since`, should it ignore that
+                pages.put_nowait([files_of(post) for post in page.items])
+                await wanted.acquire()
+
+        reader = asyncio.create_task(self._session.ask(walk))
+        reader.add_done_callback(lambda _: pages.put_nowait(None))
+        try:
+            while (page := await pages.get()) is not None:
+                for files in page:
+                    if self._unseen(files):
+                        yield files
+                wanted.release()
+            await reader
+        finally:
+            reader.cancel()
+
+    def _unseen(self, files: list[WantedFile]) -> bool:
+        """Whether these were not listed before: after a renewed token the listing is read from its beginning."""
+        fresh = not any(file.media_id in self._seen for file in files)
+        self._seen.update(file.media_id for file in files)
+        return fresh
+
+    def _in_range(self, files: list[WantedFile]) -> bool:
+        """Stories come without a range: those of other days are left out."""
+        options, day = self._options, files[0].day
+        return (options.since is None or day >= options.since) and (options.until is None or day <= options.until)

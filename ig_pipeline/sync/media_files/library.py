@@ -1,0 +1,137 @@
+"""The library during one backfill: what it has, whose bytes are being stored, and rows committed as files arrive.
+
+A file gets its final name first and its row a moment later, so that a row always has its file. What a process that was
+killed left between the two is fetched again under the same name by the next one.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.media_store.store import Store
+from ig_pipeline.storage import media_items
+from ig_pipeline.storage.database import DatabaseUnreachableError
+from ig_pipeline.storage.media_items import Indexed
+from ig_pipeline.sync.media_files.results import FileResult
+from ig_pipeline.sync.session import AccountSession
+
+logger = logging.getLogger("ig_pipeline.sync.media_files")
+
+# Rows of one transaction: while one is written the next ones gather, so small files cost a share of a commit each.
+_BATCH = 200
+# Files that wait for their row; when the database is away, downloads stop here.
+_WAITING = 400
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file whose bytes are in the store: its row, its result, and the key it was stored under (None: not by us)."""
+
+    row: dict[str, Any]
+    result: FileResult
+    stored_as: str | None
+
+
+class Claims:
+    """Who stores which bytes: of files with one hash, the first is stored and the others wait for its path."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self._paths = paths
+        self._pending: dict[str, asyncio.Future[None]] = {}
+
+    async def path_of(self, file_hash: str) -> str | None:
+        """Where these bytes lie, waiting if somebody stores them now; None: the caller must store them and `settle`."""
+        while True:
+            if file_hash in self._paths:
+                return self._paths[file_hash]
+            if file_hash not in self._pending:
+                self._pending[file_hash] = asyncio.get_running_loop().create_future()
+                return None
+            await asyncio.wait([self._pending[file_hash]])
+
+    def settle(self, file_hash: str, path: str | None) -> None:
+        """Say where the bytes lie now; None: storing them failed, whoever waits may try."""
+        if path is not None:
+            self._paths[file_hash] = path
+        self._pending.pop(file_hash).set_result(None)
+
+
+class Indexer:
+    """Writes rows in batches and reports each result once its row is committed. Run `work` as a task beside."""
+
+    def __init__(
+        self,
+        session: AccountSession,
+        store: Store,
+        *,
+        report: Callable[[FileResult], None],
+        patience: float,
+    ) -> None:
+        self._session, self._store, self._report, self._patience = session, store, report, patience
+        self._arrivals: asyncio.Queue[Arrival | None] = asyncio.Queue(_WAITING)
+
+    async def add(self, arrival: Arrival) -> None:
+        """Hand over a file that is in the store."""
+        await self._arrivals.put(arrival)
+
+    async def close(self) -> None:
+        """No more files will come: `work` ends when all rows are written."""
+        await self._arrivals.put(None)
+
+    async def work(self) -> None:
+        """Index until closed. Raises `DatabaseUnreachableError` when the database stays away longer than `patience`."""
+        closed = False
+        while not closed:
+            batch: list[Arrival] = []
+            arrival: Arrival | None = await self._arrivals.get()
+            while arrival is not None:
+                batch.append(arrival)
+                if len(batch) == _BATCH or self._arrivals.empty():
+                    break
+                arrival = self._arrivals.get_nowait()
+            closed = arrival is None
+            if batch:
+                await self._index(batch)
+
+    async def _index(self, batch: Sequence[Arrival]) -> None:
+        u_id = self._session.connection.u_id
+        # In one order everywhere: two processes must not wait for each other's rows crosswise.
+        rows = sorted((arrival.row for arrival in batch), key=lambda row: str(row["instagram_media_id"]))
+        indexed = await self._persist(lambda db: media_items.index(db, u_id, rows))
+        placed = {entry.media_id: entry for entry in indexed}
+        for arrival in batch:
+            entry = placed[arrival.row["instagram_media_id"]]
+            if arrival.stored_as is not None and entry.path != arrival.stored_as:
+                await self._remove(arrival.stored_as)
+            self._report(arrival.result)
+
+    async def _remove(self, key: str) -> None:
+        """Another process stored the same bytes a moment before: one file of the two has a row."""
+        try:
+            await asyncio.to_thread(self._store.delete, key)
+        except StoreError as error:
+            logger.warning("[MEDIA] %s is stored twice: %s", key, error)
+
+    async def _persist(self, work: Callable[[sa.Connection], list[Indexed]]) -> list[Indexed]:
+        """`work` in a transaction, again while the database is away: the files are stored, only their rows wait."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        pause = 0.2
+        while True:
+            try:
+                return await self._session.write(work)
+            except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError) as error:
+                reason = str(error.orig).strip().splitlines()[0]
+                if "full" in reason or asyncio.get_running_loop().time() + pause > deadline:
+                    raise DatabaseUnreachableError(
+                        f"The database did not take the library's rows: {reason}. The files are kept; "
+                        "run the backfill again when it is back, it goes on from here."
+                    ) from error
+                logger.warning("[MEDIA] the database does not answer; trying again (%s)", type(error).__name__)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+            pause = min(pause * 2, 5.0)

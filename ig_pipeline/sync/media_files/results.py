@@ -1,0 +1,136 @@
+"""What a backfill of media files is asked for and what it says: per file, per backfill.
+
+Dagster's cells, the command line's table and the stored runs are made from these. No database, no HTTP here.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+from ig_pipeline.sync.media_files.wanted import WantedFile
+
+MediaTypes = Literal["feed", "stories", "both"]
+Outcome = Literal["downloaded", "same_bytes", "skipped_duplicate", "skipped_unsupported", "failed", "would_download"]
+Status = Literal["complete", "partial", "failed", "deferred"]
+
+# Kept of a run's errors; the number of all of them stands beside.
+MOST_ERRORS = 20
+
+STORIES_NOTE = "Stories older than 24 hours cannot be had from the API; those alive now are fetched."
+
+
+@dataclass(frozen=True)
+class BackfillOptions:
+    """What to fetch. `limit`: new files at most. `since`, `until`: Pacific days of the posts, both included.
+
+    `dry_run`: read and count; nothing is downloaded, nothing written.
+    """
+
+    media_types: MediaTypes = "both"
+    limit: int | None = None
+    since: date | None = None
+    until: date | None = None
+    dry_run: bool = False
+
+    @property
+    def feed(self) -> bool:
+        """Whether posts are wanted."""
+        return self.media_types != "stories"
+
+    @property
+    def stories(self) -> bool:
+        """Whether live stories are wanted."""
+        return self.media_types != "feed"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {**asdict(self), "since": self.since, "until": self.until}
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file.
+
+    `downloaded`: stored and indexed; `same_bytes`: indexed, the bytes were there already; `skipped_duplicate`: the
+    library has this media id; `skipped_unsupported`: nothing to fetch, `detail` says why.
+    """
+
+    file: WantedFile
+    outcome: Outcome
+    size: int = 0
+    """Bytes of the file, when it was downloaded."""
+    detail: str | None = None
+    error_type: str | None = None
+
+
+@dataclass
+class Tally:
+    """Counts of a backfill, or of a day of it."""
+
+    items: int = 0
+    """Posts and stories that the API listed."""
+    files: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    errors: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, result: FileResult) -> None:
+        """Count one file."""
+        self.files[result.outcome] += 1
+        self.bytes += result.size
+        if result.outcome == "failed" and len(self.errors) < MOST_ERRORS:
+            self.errors.append(f"{result.file.media_id[:40]}: {result.detail}")
+        if result.outcome == "skipped_unsupported" and result.detail:
+            self.reasons[result.detail] += 1
+
+    @property
+    def new(self) -> int:
+        """Files the library gained: rows."""
+        return self.files["downloaded"] + self.files["same_bytes"]
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain numbers for JSON and metadata."""
+        return {
+            "downloaded": self.new,
+            "same_bytes": self.files["same_bytes"],
+            "skipped_duplicate": self.files["skipped_duplicate"],
+            "skipped_unsupported": self.files["skipped_unsupported"],
+            "failed": self.files["failed"],
+            "would_download": self.files["would_download"],
+            "total_items": self.items,
+            "bytes": self.bytes,
+        }
+
+
+@dataclass(frozen=True)
+class BackfillResult:
+    """One account's backfill. `error`: why it ended early, a sentence for people; None when it came to its end.
+
+    `complete`: everything asked for is in the library. `partial`: something could not be had, or it ended early with
+    something done. `failed`: it ended early with nothing done. `deferred`: a rate limit; again after `retry_at`.
+    """
+
+    account_key: str
+    status: Status
+    tally: Tally
+    calls: int
+    seconds: float
+    error: str | None = None
+    error_type: str | None = None
+    retry_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "account": self.account_key,
+            "status": self.status,
+            **self.tally.as_dict(),
+            "calls": self.calls,
+            "seconds": round(self.seconds, 2),
+            "error": self.error,
+            "retry_at": self.retry_at.isoformat() if self.retry_at else None,
+            "errors": self.tally.errors,
+            "unsupported": dict(self.tally.reasons),
+        }

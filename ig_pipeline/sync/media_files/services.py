@@ -1,0 +1,59 @@
+"""What backfills of media files work with, whoever's they are: the store, the downloader, threads. One per process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from yarl import URL
+
+from ig_pipeline.media_store.address_guard import AddressGuard
+from ig_pipeline.media_store.downloading import Downloader, Patience
+from ig_pipeline.media_store.opening import open_store
+from ig_pipeline.media_store.store import Store
+from ig_pipeline.settings import Settings
+
+# Downloads at once, of all accounts together. A CDN serves more; memory (2 MB each) and manners bound it.
+CONNECTIONS = 16
+# Hashing, decoding and fsync leave the interpreter's lock; more threads than this only wait for the same disk.
+_THREADS = 8
+# A database that restarts is back within a minute; stored files wait for their rows that long.
+DATABASE_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class MediaServices:
+    """Shared by the backfills of a process. `gate` admits `connections` files at once; `patience`: seconds."""
+
+    store: Store
+    downloader: Downloader
+    threads: Executor
+    gate: asyncio.Semaphore
+    connections: int = CONNECTIONS
+    patience: float = DATABASE_PATIENCE_S
+
+
+@asynccontextmanager
+async def open_media(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    connections: int = CONNECTIONS,
+    download_patience: Patience | None = None,
+    database_patience: float = DATABASE_PATIENCE_S,
+) -> AsyncIterator[MediaServices]:
+    """The services the settings describe. Raises `StoreError`."""
+    simulator = URL(settings.graph_url) if settings.graph_url else None
+    guard = AddressGuard(settings.media_hosts, simulator=simulator)
+    store = store or open_store(settings)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="media") as threads:
+        async with Downloader(
+            guard,
+            connections=connections,
+            max_bytes=settings.max_media_bytes,
+            threads=threads,
+            patience=download_patience,
+        ) as downloader:
+            gate = asyncio.Semaphore(connections)
+            yield MediaServices(store, downloader, threads, gate, connections, database_patience)
