@@ -6,7 +6,7 @@ Which posts exist is the world's business; the bytes are made in `cdn_files`, ri
 import hashlib
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -32,7 +32,7 @@ class Cdn:
     """
 
     clock: Callable[[], datetime]
-    files: Mapping[str, CdnFile] = field(default_factory=dict)
+    files: dict[str, CdnFile] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
     faults: defaultdict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))

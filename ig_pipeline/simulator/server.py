@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.simulator.calls import CallCounts
+from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.control import control_routes
 from ig_pipeline.simulator.requests import Call
 from ig_pipeline.simulator.simulation import CALLS_A_DAY, Simulation
@@ -42,7 +43,8 @@ def application(simulation: Simulation, *, latency: float = 0.0) -> Starlette:
         body = b"" if request.method == "HEAD" else answer.encoded()
         return Response(body, answer.status, {**answer.headers, "content-type": answer.content_type})
 
-    return Starlette(routes=[*control_routes(simulation), Route("/{path:path}", graph, methods=_METHODS)])
+    everything_else = Route("/{path:path}", graph, methods=_METHODS)
+    return Starlette(routes=[*control_routes(simulation), *simulation.cdn.routes(), everything_else])
 
 
 async def read_call(request: Request, simulation: Simulation) -> Call:
@@ -96,6 +98,11 @@ class RunningSimulator:
     def world(self) -> World:
         """The truth."""
         return self.simulation.world
+
+    @property
+    def cdn(self) -> Cdn:
+        """Where the files come from."""
+        return self.simulation.cdn
 
     @property
     def calls(self) -> CallCounts:

@@ -12,6 +12,7 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.calls import NO_ACCOUNT, CallCounts
+from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.chance import opaque
 from ig_pipeline.simulator.clocks import OffsetClock
 from ig_pipeline.simulator.graph import Graph, find
@@ -37,6 +38,7 @@ class Simulation:
         self.graph = Graph(world, self.book)
         self.limits = Limits(calls_a_day=calls_a_day, app_calls_a_day=10 * calls_a_day)
         self.calls = CallCounts()
+        self.cdn = Cdn(clock=self.clock)
         self.require_proof = require_proof
         self._traces = count()
 
