@@ -7,15 +7,19 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, get_args
 
+import yaml
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.codes import Consent
+from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP
+from ig_pipeline.simulator.requests import names_in
 from ig_pipeline.simulator.simulation import Simulation
-from ig_pipeline.simulator.tokens import Login
+from ig_pipeline.simulator.tokens import USUAL_SCOPES, Login
 
 PREFIX = "/_simulator"
 Json = dict[str, Any]
@@ -49,7 +53,26 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("/tokens/{username}/revoke", controls.revoke, "POST"),
         route("/tokens/{username}/expire", controls.expire, "POST"),
         route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
+        route("/consent/{username}", controls.consent, "POST"),
+        faults_route(simulation),
     ]
+
+
+def faults_route(simulation: Simulation) -> Route:
+    """`/faults`: GET shows the plan and what struck, POST (YAML or JSON) replaces it, DELETE calms the weather."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                simulation.faults = Faults(read_plan(yaml.safe_load(await request.body())))
+            elif request.method == "DELETE":
+                simulation.faults = Faults(FaultPlan())
+        except (FaultPlanError, yaml.YAMLError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        faults = simulation.faults
+        return JSONResponse({**faults.plan.model_dump(mode="json"), "struck": dict(faults.struck)})
+
+    return Route(f"{PREFIX}/faults", endpoint, methods=["GET", "POST", "DELETE"])
 
 
 class _Controls:
@@ -135,6 +158,17 @@ class _Controls:
         limits.throttle(subject, now=now, lasting=timedelta(seconds=seconds), after_calls=after)
         until = limits.blocked_until(subject, now)
         return {"username": name, "after": after, "blocked_until": until.isoformat() if until else None}
+
+    def consent(self, request: Request) -> Json:
+        """Agree in an owner's place (`agency`: the person with every Page); gives the code the dialog would give."""
+        query = request.query_params
+        login: Login = "instagram" if query.get("login") == "instagram" else "facebook"
+        subject = self.simulation.dialogs.subject(login, request.path_params["username"])
+        if subject is None or "redirect_uri" not in query:
+            raise ControlError("name an account, and the redirect_uri the code shall be good for")
+        scopes = frozenset(names_in(query.get("scope")) or USUAL_SCOPES[login])
+        consent = Consent(login, subject, query["redirect_uri"], scopes, self.simulation.clock())
+        return {"code": self.simulation.codes.give(consent)}
 
     def _kill(self, request: Request, subcode: int, at: datetime) -> Json:
         account = self._account(request)

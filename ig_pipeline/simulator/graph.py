@@ -99,7 +99,7 @@ class Graph:
         """The JSON of a GET. Raises RefusalError."""
         view = View(call, caller)
         segments = call.segments
-        if not segments:
+        if not segments or "ids" in call.params:
             return self._many(view)
         if segments[0] == "me":
             return self._me(view, segments[1:])
@@ -111,7 +111,9 @@ class Graph:
         if not ids:
             raise refusals.unsupported_method(view.call.method)
         params = {name: value for name, value in view.call.params.items() if name != "ids"}
-        return {object_id: self.read(view.call.at(object_id, params), view.caller) for object_id in ids}
+        edge = view.call.path
+        paths = {object_id: f"{object_id}/{edge}".rstrip("/") for object_id in ids}
+        return {object_id: self.read(view.call.at(path, params), view.caller) for object_id, path in paths.items()}
 
     def _me(self, view: View, rest: list[str]) -> Json:
         caller, params = view.caller, view.call.params
@@ -199,6 +201,9 @@ class Graph:
         caller = view.caller
         person = self.world.person(object_id)
         if person is not None and object_id == caller.grant.subject:
+            if edge == "permissions":
+                granted = sorted(caller.grant.scopes)
+                return {"data": [{"permission": scope, "status": "granted"} for scope in granted]}
             if edge == "accounts":
                 return accounts_page(view, person, fields, view.call.params, self.book)
             if edge:

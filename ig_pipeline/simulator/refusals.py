@@ -66,7 +66,7 @@ class RefusalError(Exception):
         return {"error": {**error, "fbtrace_id": trace}}
 
 
-class CodeError(Exception):
+class CodeRefusalError(Exception):
     """A refusal of Instagram Login's code endpoint, which has an envelope of its own (facts §3.2)."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from ig_pipeline.simulator.accounts import Account
@@ -15,6 +15,7 @@ from ig_pipeline.simulator.refusals import Envelope, RefusalError
 from ig_pipeline.simulator.tokens import Grant, Login
 
 Json = dict[str, Any]
+Delivery = Literal["whole", "truncated", "reset"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,17 @@ class Caller:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: JSON or a page."""
+    """What goes back: JSON or a page.
+
+    `delivery`: whole, or cut in the middle, or a reset connection; `delay`: seconds before anything of it goes out.
+    """
 
     status: int
     body: Json | list[Any] | str
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json; charset=UTF-8"
+    delivery: Delivery = "whole"
+    delay: float = 0.0
 
     def encoded(self) -> bytes:
         """The body's bytes."""

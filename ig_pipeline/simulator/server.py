@@ -4,7 +4,6 @@ No rule of the API stands here; control requests are in `control`.
 """
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,10 +20,11 @@ from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.simulator.calls import CallCounts
 from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.control import control_routes
-from ig_pipeline.simulator.requests import Call
+from ig_pipeline.simulator.delivery import Delivered, OpenProtocol
+from ig_pipeline.simulator.faults import FaultPlan
+from ig_pipeline.simulator.incoming import read_call
 from ig_pipeline.simulator.simulation import CALLS_A_DAY, Simulation
 from ig_pipeline.simulator.tokens import Login
-from ig_pipeline.simulator.versions import is_version, served_version
 from ig_pipeline.simulator.world import World
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "HEAD"]
@@ -39,52 +38,10 @@ def application(simulation: Simulation, *, latency: float = 0.0) -> Starlette:
         call = await read_call(request, simulation)
         if latency:
             await asyncio.sleep(latency)
-        answer = simulation.answer(call)
-        body = b"" if request.method == "HEAD" else answer.encoded()
-        return Response(body, answer.status, {**answer.headers, "content-type": answer.content_type})
+        return Delivered(simulation.answer(call), with_body=request.method != "HEAD")
 
     everything_else = Route("/{path:path}", graph, methods=_METHODS)
     return Starlette(routes=[*control_routes(simulation), *simulation.cdn.routes(), everything_else])
-
-
-async def read_call(request: Request, simulation: Simulation) -> Call:
-    """The call in a request: query and form together, the token from parameter or header, any version or none."""
-    params = {**dict(request.query_params), **await _form(request)}
-    path = request.url.path.strip("/")
-    first, _, rest = path.partition("/")
-    asked, path = (first, rest) if is_version(first) else (None, path)
-    token = params.pop("access_token", None) or _bearer(request)
-    now = simulation.clock()
-    return Call(
-        method=request.method,
-        path=path,
-        params=params,
-        version=served_version(asked, now.date()),
-        base_url=str(request.base_url).rstrip("/"),
-        now=now,
-        token=token,
-        host=request.url.hostname or "",
-    )
-
-
-async def _form(request: Request) -> dict[str, str]:
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("application/json"):
-        try:
-            body = json.loads(await request.body() or b"{}")
-        except ValueError:
-            return {}
-        pairs = body.items() if isinstance(body, dict) else ()
-        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in pairs}
-    if "form" not in kind:
-        return {}
-    async with request.form() as form:
-        return {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
-
-
-def _bearer(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() in {"bearer", "oauth"} else None
 
 
 @dataclass(frozen=True)
@@ -149,7 +106,7 @@ def make_server(simulation: Simulation, *, latency: float = 0.0) -> uvicorn.Serv
 def _config(simulation: Simulation, latency: float) -> uvicorn.Config:
     return uvicorn.Config(
         application(simulation, latency=latency),
-        http="h11",
+        http=OpenProtocol,
         ws="none",
         lifespan="off",
         log_level="critical",
@@ -180,9 +137,10 @@ def running_simulator(
     latency: float = 0.0,
     calls_a_day: int = CALLS_A_DAY,
     require_proof: bool = False,
+    faults: FaultPlan | None = None,
 ) -> Iterator[RunningSimulator]:
     """A simulator in a thread, on a free loopback port, for the length of the block. `latency` in seconds."""
-    simulation = Simulation(world, clock=clock, calls_a_day=calls_a_day, require_proof=require_proof)
+    simulation = Simulation(world, clock=clock, calls_a_day=calls_a_day, require_proof=require_proof, faults=faults)
     server = _PromptServer(_config(simulation, latency))
     bound = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="simulator", daemon=True)

@@ -4,21 +4,27 @@ Free of HTTP: `server` brings the bytes, `control` the levers for tests.
 """
 
 import hmac
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
 
 from ig_pipeline.clock import Clock
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.batch import run_batch
 from ig_pipeline.simulator.calls import NO_ACCOUNT, CallCounts
 from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.chance import opaque
 from ig_pipeline.simulator.clocks import OffsetClock
+from ig_pipeline.simulator.codes import Codes
+from ig_pipeline.simulator.consent import DIALOGS, Dialogs
+from ig_pipeline.simulator.faults import FaultPlan, Faults, instead, spoiled
 from ig_pipeline.simulator.graph import Graph, find
 from ig_pipeline.simulator.limits import APP, Limits
-from ig_pipeline.simulator.refusals import Envelope, RefusalError
-from ig_pipeline.simulator.requests import Answer, Call, Caller, names_in
+from ig_pipeline.simulator.logins import Logins
+from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
+from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
 from ig_pipeline.simulator.tokens import Login, TokenBook
 from ig_pipeline.simulator.world import World
 
@@ -26,11 +32,35 @@ from ig_pipeline.simulator.world import World
 CALLS_A_DAY = 20_000
 
 
+@dataclass(frozen=True)
+class About:
+    """What is known of a call before it is answered.
+
+    `counted`: the usernames it is counted to, one entry per call (a multi-read is several). `caller` None: `refusal`
+    says why, or it is a token endpoint.
+    """
+
+    endpoint: str
+    account: Account | None
+    username: str
+    counted: tuple[str, ...]
+    envelope: Envelope
+    caller: Caller | None = None
+    refusal: RefusalError | None = None
+    token_endpoint: Callable[[Call], Json] | None = None
+
+
 class Simulation:
     """A world in motion."""
 
     def __init__(
-        self, world: World, *, clock: Clock, calls_a_day: int = CALLS_A_DAY, require_proof: bool = False
+        self,
+        world: World,
+        *,
+        clock: Clock,
+        calls_a_day: int = CALLS_A_DAY,
+        require_proof: bool = False,
+        faults: FaultPlan | None = None,
     ) -> None:
         self.world = world
         self.clock = OffsetClock(clock)
@@ -39,6 +69,10 @@ class Simulation:
         self.limits = Limits(calls_a_day=calls_a_day, app_calls_a_day=10 * calls_a_day)
         self.calls = CallCounts()
         self.cdn = Cdn(clock=self.clock)
+        self.codes = Codes(world.seed)
+        self.logins = Logins(world, self.book, self.codes)
+        self.dialogs = Dialogs(world, self.codes)
+        self.faults = Faults(faults or FaultPlan())
         self.require_proof = require_proof
         self._traces = count()
 
@@ -56,26 +90,63 @@ class Simulation:
     # ---- calls -------------------------------------------------------------------------------------------------
 
     def answer(self, call: Call) -> Answer:
-        """Answer one call, counted and metered; never raises."""
-        envelope: Envelope = "IGApiException" if call.host.endswith("instagram.com") else "OAuthException"
-        subject, headers = APP, {"facebook-api-version": call.version}
-        try:
-            account, endpoint = self._about(call, None)
+        """Answer one request; never raises. A consent dialog is no call, a batch is as many as it holds."""
+        if call.path in DIALOGS:
+            return self.dialogs.answer(call)
+        if not call.segments and "batch" in call.params:
             try:
-                caller = self.caller(call)
-                envelope = caller.envelope
-                account, endpoint = self._about(call, caller)
-            finally:
-                self._count(call, account, endpoint)
-            subject = account.id if account else APP
-            self._meter(call, subject)
-            self._prove(call, caller, endpoint)
-            if call.method not in {"GET", "HEAD"}:
-                raise refusals.unsupported_method(call.method)
-            answer = Answer(200, self.graph.read(call, caller))
+                return Answer(200, run_batch(call, self._answer))
+            except RefusalError as refusal:
+                return self.refused(refusal, "OAuthException")
+        return self._answer(call)
+
+    def _answer(self, call: Call) -> Answer:
+        """Answer one call: counted, metered, and spoiled when the fault plan says so."""
+        about = self._about(call)
+        for username in about.counted:
+            self.calls.add(username, about.endpoint)
+        fault = self.faults.draw(call, endpoint=about.endpoint, account=about.username)
+        if fault is None or fault.kind == "slow":
+            answer = self._honest(call, about)
+            return replace(answer, delay=fault.rule.seconds) if fault else answer
+        if not fault.spoils:
+            self.faults.note(fault)
+            return instead(fault)
+        good = self._honest(call, about)
+        answer = spoiled(fault, good, call)
+        if answer is not good:
+            self.faults.note(fault)
+        return answer
+
+    def _honest(self, call: Call, about: About) -> Answer:
+        """The answer the rules give."""
+        subject = about.account.id if about.account else APP
+        try:
+            for _ in about.counted:
+                self.limits.count(subject, call.now)
+            if subject != APP:
+                self.limits.check_app(call.now)
+            answer = Answer(200, self._body(call, about))
+        except CodeRefusalError as refusal:
+            answer = Answer(refusal.status, refusal.body)
         except RefusalError as refusal:
-            answer = self.refused(refusal, envelope)
-        return replace(answer, headers={**headers, **self.limits.headers(subject, call.now), **answer.headers})
+            answer = self.refused(refusal, about.envelope)
+        usage = self.limits.headers(subject, call.now)
+        return replace(answer, headers={"facebook-api-version": call.version, **usage, **answer.headers})
+
+    def _body(self, call: Call, about: About) -> Json:
+        if about.token_endpoint:
+            return about.token_endpoint(call)
+        if about.caller is None:
+            raise about.refusal or refusals.token_required()
+        self._prove(call, about.caller, about.endpoint)
+        if call.method == "DELETE" and call.path == "me/permissions":
+            grant = about.caller.grant
+            self.book.kill(grant.login, grant.subject, at=call.now, subcode=458)
+            return {"success": True}
+        if call.method not in {"GET", "HEAD"}:
+            raise refusals.unsupported_method(call.method)
+        return self.graph.read(call, about.caller)
 
     def refused(self, refusal: RefusalError, envelope: Envelope) -> Answer:
         """The answer a refusal becomes, with a trace id of its own."""
@@ -95,10 +166,31 @@ class Simulation:
             raise refusals.token_unreadable()
         return Caller(grant, own)
 
-    def _about(self, call: Call, caller: Caller | None) -> tuple[Account | None, str]:
+    def _about(self, call: Call) -> About:
+        """Whom and what a call is about, whatever becomes of it."""
+        if found := self.logins.endpoint(call):
+            endpoint, login, handler = found
+            username = self._token_of_whom(call)
+            envelope: Envelope = "IGApiException" if login == "instagram" else "OAuthException"
+            return About(endpoint, None, username, (username,), envelope, token_endpoint=handler)
+        caller, refusal = None, None
+        envelope = "IGApiException" if call.host.endswith("instagram.com") else "OAuthException"
+        try:
+            caller = self.caller(call)
+            envelope = caller.envelope
+        except RefusalError as error:
+            refusal = error
+            if (call.token or "").startswith("IGAA"):
+                envelope = "IGApiException"
+        account, endpoint = self._target(call, caller)
+        username = account.username if account else NO_ACCOUNT
+        counted = tuple(self._username(id_, username) for id_ in names_in(call.params.get("ids")) or [""])
+        return About(endpoint, account, username, counted, envelope, caller, refusal)
+
+    def _target(self, call: Call, caller: Caller | None) -> tuple[Account | None, str]:
         """The account a call is about, if any, and the name of its endpoint."""
         segments = call.segments
-        if not segments:
+        if not segments or "ids" in call.params:
             return None, "ids"
         edge = segments[1] if len(segments) > 1 else ""
         if segments[0] == "me":
@@ -111,18 +203,20 @@ class Simulation:
             return found.account, edge or "profile"
         return found.account, f"media_{edge}" if edge else "media_node"
 
-    def _count(self, call: Call, account: Account | None, endpoint: str) -> None:
-        for object_id in names_in(call.params.get("ids")) or [""]:
-            found = find(self.world, object_id) if object_id else None
-            who = found.account if found else account
-            self.calls.add(who.username if who else NO_ACCOUNT, endpoint)
+    def _username(self, object_id: str, otherwise: str) -> str:
+        found = find(self.world, object_id) if object_id else None
+        return found.account.username if found else otherwise
 
-    def _meter(self, call: Call, subject: str) -> None:
-        """Count against the limits: each id of a multi-read is a call (facts §4)."""
-        for _ in names_in(call.params.get("ids")) or [""]:
-            self.limits.count(subject, call.now)
-        if subject != APP:
-            self.limits.check_app(call.now)
+    def _token_of_whom(self, call: Call) -> str:
+        """The username behind a token that is exchanged or refreshed, so that those calls are counted to somebody."""
+        for token in (call.params.get("fb_exchange_token"), call.params.get("input_token"), call.token):
+            try:
+                subject = self.book.read(token or "", call.now).subject
+            except RefusalError:
+                continue
+            if account := self.world.account_of_subject(subject):
+                return account.username
+        return NO_ACCOUNT
 
     def _prove(self, call: Call, caller: Caller, endpoint: str) -> None:
         """`appsecret_proof`: HMAC-SHA256 of the token under the app's secret (facts §3.1)."""

@@ -21,6 +21,8 @@ Kind = Literal["user", "page", "app"]
 LONG_LIFE = timedelta(seconds=5_183_944)
 SHORT_LIFE = timedelta(hours=1)
 REFRESHABLE_AFTER = timedelta(hours=24)
+# How long owners have had their token when the simulator starts: long enough to be refreshed at once.
+_HELD_FOR = timedelta(days=2)
 
 FACEBOOK_SCOPES = (
     "instagram_basic",
@@ -161,9 +163,9 @@ class TokenBook:
             kind=kind,
             subject=subject,
             generation=generation,
-            issued_at=issued_at or self._started_at,
+            issued_at=issued_at or self._started_at - _HELD_FOR,
             # Page tokens of a long-lived person's token do not expire (facts §3.1).
-            expires_at=_instant(expires) or (None if kind == "page" else self._started_at + LONG_LIFE),
+            expires_at=_instant(expires) or (None if kind == "page" else self._started_at - _HELD_FOR + LONG_LIFE),
             scopes=frozenset(scope for n, scope in enumerate(ALL_SCOPES) if scopes >> n & 1),
             long_lived=bool(long_lived),
             page_id=page or None,

@@ -95,15 +95,21 @@ class World:
         account = self._by_user.get(user_id)
         return self.owner_of(account) if account else None
 
+    def account_of_subject(self, subject: str) -> Account | None:
+        """The account whose owner, or which itself, a token's subject is."""
+        return self._by_id.get(subject) or self._by_user.get(subject)
+
     def page(self, page_id: str) -> Page | None:
         """The Page with this id, or None."""
         return self._pages.get(page_id)
 
     def owner_of(self, account: Account) -> Person:
-        """The person on Facebook behind an account: its Page, and on every other one a Page without Instagram."""
-        extra = Page(object_id(_PAGE, self.seed, 50_000 + account.position), f"{account.user_name}'s notes", None)
-        pages = (self._page_of(account), extra) if account.position % 2 == 0 else (self._page_of(account),)
-        return Person(account.user_id, account.user_name, pages)
+        """The person on Facebook behind an account: its Page, and every other one has one without Instagram."""
+        pages = [self._page_of(account)]
+        if account.position % 2 == 0 and not account.owned_by_business:
+            notes = object_id(_PAGE, self.seed, 50_000 + account.position)
+            pages.append(Page(notes, f"{account.user_name}'s notes", None))
+        return Person(account.user_id, account.user_name, tuple(pages))
 
     @cached_property
     def agency(self) -> Person:
