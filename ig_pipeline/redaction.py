@@ -46,6 +46,14 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+class RedactingFormatter(logging.Formatter):
+    """Redacts the finished text, traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's text without secrets."""
+        return redact(super().format(record))
+
+
 def quiet_chatty_loggers() -> None:
     """Keep httpx and httpcore below WARNING: at INFO they log whole URLs, tokens included (design §10)."""
     for name in ("httpx", "httpcore"):

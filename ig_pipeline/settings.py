@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 PREFIX = "IG_PIPELINE_"
 
+Source = Literal["environment", ".env"]
+
 
 class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message names it and says what would be right."""
@@ -137,15 +139,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
 
     Raises `SettingsError`, one line per wrong value: its name, what is wrong, what the setting is for.
     """
-    values: dict[str, str | None] = {}
-    if env_file is not None and env_file.is_file():
-        values.update(dotenv_values(env_file))
-    values.update(os.environ if environ is None else environ)
-    given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in values.items()
-        if name.startswith(PREFIX) and value and value.strip()
-    }
+    given = {name: value for name, (value, _) in _given(environ, env_file).items()}
     unknown = sorted(set(given) - set(Settings.model_fields))
     if unknown:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
@@ -155,6 +149,38 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         raise SettingsError("\n".join(_explain(str(item["loc"][0]), item["msg"]) for item in problems)) from None
+
+
+def setting_sources(
+    environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")
+) -> dict[str, Source]:
+    """Field → where its value comes from, for every setting that is not at its default."""
+    return {name: source for name, (_, source) in _given(environ, env_file).items()}
+
+
+def read_secret(
+    name: str, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")
+) -> SecretStr | None:
+    """A secret that is no setting, from the environment or `env_file`; None when it is nowhere or empty."""
+    value, _ = _everything(environ, env_file).get(name, (None, "environment"))
+    return SecretStr(value.strip()) if value and value.strip() else None
+
+
+def _given(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, tuple[str, Source]]:
+    return {
+        name.removeprefix(PREFIX).lower(): (value, source)
+        for name, (value, source) in _everything(environ, env_file).items()
+        if name.startswith(PREFIX) and value and value.strip()
+    }
+
+
+def _everything(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, tuple[str | None, Source]]:
+    in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    values: dict[str, tuple[str | None, Source]] = {name: (value, ".env") for name, value in in_file.items()}
+    in_process = os.environ if environ is None else environ
+    for name, value in in_process.items():
+        values[name] = (value, "environment")
+    return values
 
 
 def _explain(field: str, message: str) -> str:

@@ -1,26 +1,37 @@
-"""`ig-pipeline`: the table of commands and how errors become exit codes.
+"""`ig-pipeline`: the table of commands, and how errors reach the person.
 
 A command's module is imported only when it is called, so that `--help` stays fast.
 Commands themselves live in their own modules.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 
-from ig_pipeline.redaction import quiet_chatty_loggers
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "simulator": ("ig_pipeline.cli.simulator", "simulator"),
-    "up": ("ig_pipeline.cli.up", "up"),
+class Entry(NamedTuple):
+    """Where a command lives, and its line in `ig-pipeline --help`: the first sentence of its own help."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("up", "up", "Run Dagster's UI, daemon and code location until Ctrl-C."),
+    "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
+    "config": Entry("config", "config", "Look at the settings."),
+    "doctor": Entry("doctor", "doctor", "Check this machine and say what to do about what is wrong."),
 }
-"""Command name → (module, attribute)."""
+"""Command name → its module in `ig_pipeline.cli`, in the order of `--help`."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on use."""
+    """A group whose commands are imported on use, and whose errors end as one clear line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of the table."""
@@ -30,15 +41,35 @@ class LazyGroup(click.Group):
         """Import the command's module; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
+        entry = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"ig_pipeline.cli.{entry.module}"), entry.attribute)
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; whatever it raises becomes a `CommandError`."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - here every error meets the person
+            from ig_pipeline.cli.failures import command_error  # noqa: PLC0415 - a second that `--help` can do without
+
+            raise command_error(error, with_traceback=ctx.params.get("traceback", False)) from None
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Show what the engine does, line by line, on standard error.")
+@click.option("--traceback", is_flag=True, help="Show where an error came from.")
 @click.version_option(package_name="ig-pipeline")
-def cli() -> None:
+def cli(verbose: bool, traceback: bool) -> None:
     """Instagram insights and media in your own database.
 
     \b
@@ -47,9 +78,13 @@ def cli() -> None:
       ig-pipeline up                   the real thing: Dagster's UI, daemon and code location
       ig-pipeline doctor               what is missing on this machine
     """
+    from ig_pipeline.cli.console import replace_what_cannot_be_shown  # noqa: PLC0415 - as above
+    from ig_pipeline.cli.logs import configure_logging  # noqa: PLC0415 - as above
+
+    replace_what_cannot_be_shown()
+    configure_logging(verbose=verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
-    quiet_chatty_loggers()
     cli.main(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="ig-pipeline")

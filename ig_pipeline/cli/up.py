@@ -3,7 +3,6 @@
 Starts what the settings describe and stops it again. What runs inside is defined in `defs`.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +14,9 @@ from pydantic import SecretStr
 from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedError, stop_signals
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
 from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
+from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.ports import PortInUseError, require_free
-from ig_pipeline.settings import Settings, SettingsError, load_settings
+from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, migrate, open_engine
 
 
@@ -63,9 +63,8 @@ def up(host: str, port: int, quiet: bool) -> None:
             running.children.wait()
     except StoppedError:
         click.echo("Stopped.")
-    except (StartError, SettingsError, ChildDiedError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    except (StartError, ChildDiedError) as error:
+        raise CommandError(str(error)) from None
 
 
 @contextmanager

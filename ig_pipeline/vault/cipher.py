@@ -43,7 +43,7 @@ class KeyRing:
     @classmethod
     def from_settings(cls, settings: Settings) -> "KeyRing":
         """The ring of the settings, or of the key file in the data folder, made on first use."""
-        return cls(settings.encryption_keys or [_key_file(settings.home / "keys" / "token.key")])
+        return cls(settings.encryption_keys or [_key_file(key_path(settings))])
 
     def encrypt(self, plaintext: SecretStr, *, bound_to: str) -> str:
         """`plaintext` under the writing key; readable only for the same `bound_to`."""
@@ -73,6 +73,11 @@ class KeyRing:
     def is_current(self, ciphertext: str) -> bool:
         """Whether the writing key made it; if not, rotation has work."""
         return ciphertext.startswith(f"{_FORMAT}.{self._writing}.")
+
+
+def key_path(settings: Settings) -> Path:
+    """The key file of the data folder, used when no keys are set; it may not be there yet."""
+    return settings.home / "keys" / "token.key"
 
 
 def new_key() -> SecretStr:

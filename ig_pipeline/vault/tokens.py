@@ -203,5 +203,13 @@ class TokenVault:
         return await asyncio.to_thread(transact)
 
 
+def check_readable(db: sa.Connection, keys: KeyRing) -> int:
+    """How many tokens are stored, each of which `keys` opens. Raises `KeyRingError` for one they do not."""
+    rows = tokens.all_with_tokens(db)
+    for row in rows:
+        keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
+    return len(rows)
+
+
 def _bound(connection_id: int) -> str:
     return f"user_tokens:{connection_id}"

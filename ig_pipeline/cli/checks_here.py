@@ -1,0 +1,139 @@
+"""Checks of this machine for `doctor`: data folder, databases, keys, ports. Looks only: makes no file and no table."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from ig_pipeline.cli.findings import Finding, fail, ok, warn
+from ig_pipeline.cli.ports import is_free
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage.database import DatabaseError, check_reachable, open_engine, pending_migrations, reading
+from ig_pipeline.storage.tokens import all_with_tokens
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError, key_path
+from ig_pipeline.vault.tokens import check_readable
+
+# A year of an account is 2 MB; the rest is for Dagster's event log and for media files.
+_SCARCE_BYTES = 1_000_000_000
+
+
+def check_folder(settings: Settings) -> Finding:
+    """The data folder can be written and has room."""
+    subject, home = "data folder", settings.home
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return fail(
+            subject, f"{existing} cannot be written", "Change its owner, or set IG_PIPELINE_DATA_DIR to another folder."
+        )
+    free = shutil.disk_usage(existing).free
+    room = f"{free / 1e9:.1f} GB free"
+    if free < _SCARCE_BYTES:
+        return warn(subject, f"{home}, {room}", "Make room: media files and Dagster's event log grow here.")
+    return ok(subject, f"{home}, {room}" if home.is_dir() else f"{home}, made on first use, {room}")
+
+
+def check_database(settings: Settings, engine: sa.Engine | None) -> Finding:
+    """The database answers and its tables are those of this version. `engine` None: SQLite, not made yet."""
+    subject = "database"
+    if engine is None:
+        return ok(subject, "SQLite, made on first use")
+    name = "SQLite" if engine.dialect.name == "sqlite" else "PostgreSQL"
+    try:
+        pending = pending_migrations(engine)
+    except DatabaseError as error:
+        return fail(subject, str(error), "Check IG_PIPELINE_DATABASE_URL and that the server runs.")
+    if pending:
+        return warn(
+            subject,
+            f"{name} answers, its tables are {len(pending)} revision(s) behind",
+            "`ig-pipeline up` brings them up to date, and so does any command that writes.",
+        )
+    return ok(subject, f"{name} answers, tables up to date ({engine.url.database})")
+
+
+def check_dagster_database(url: SecretStr | None) -> Finding:
+    """Dagster's own storage answers."""
+    subject = "Dagster's database"
+    if url is None:
+        return ok(subject, "SQLite in the data folder")
+    try:
+        engine = open_engine(url)
+        try:
+            check_reachable(engine)
+        finally:
+            engine.dispose()
+    except DatabaseError as error:
+        detail = str(error).replace("IG_PIPELINE_DATABASE_URL", "IG_PIPELINE_DAGSTER_DATABASE_URL")
+        return fail(subject, detail, "Check IG_PIPELINE_DAGSTER_DATABASE_URL and that the server runs.")
+    return ok(subject, "PostgreSQL answers")
+
+
+def check_keys(settings: Settings, engine: sa.Engine | None) -> Finding:
+    """There is a key ring, nobody else may read it, and it opens every stored token."""
+    subject = "keys"
+    path = key_path(settings)
+    if not settings.encryption_keys and not path.exists():
+        if _has_tokens(engine):
+            return fail(
+                subject,
+                f"{path} is missing, and tokens were encrypted with it",
+                "Restore the file from your backup; without it those accounts have to be connected again.",
+            )
+        return ok(subject, f"{path}, made on first use")
+    try:
+        opened = _open_all(engine, KeyRing.from_settings(settings))
+    except (KeyRingError, OSError) as error:
+        return fail(subject, str(error), "Put the missing key back; the first key writes, all keys read.")
+    if settings.encryption_keys:
+        return ok(subject, f"{len(settings.encryption_keys)} from IG_PIPELINE_ENCRYPTION_KEYS; {opened}")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return warn(subject, f"{path} can be read by others", f"chmod 600 {path}")
+    return ok(subject, f"{path}; {opened}; back it up")
+
+
+def check_ports(ports: dict[int, tuple[str, str]]) -> Iterator[Finding]:
+    """`ports`: number → what would listen there, and the option that chooses another."""
+    for port, (what, other) in ports.items():
+        subject = f"port {port}"
+        if is_free("127.0.0.1", port):
+            yield ok(subject, f"free for {what}")
+        else:
+            yield warn(
+                subject,
+                f"in use, wanted by {what}",
+                f"Fine if that is {what} already; otherwise choose another: {other}.",
+            )
+
+
+def existing_engine(settings: Settings) -> sa.Engine | None:
+    """The database, or None for a SQLite file that is not there yet. Raises `DatabaseUrlError`."""
+    url = sa.make_url(settings.effective_database_url.get_secret_value()) if settings.database_url is None else None
+    if url is not None and url.database and not Path(url.database).exists():
+        return None
+    return open_engine(settings.effective_database_url)
+
+
+def _has_tokens(engine: sa.Engine | None) -> bool:
+    if engine is None:
+        return False
+    try:
+        with reading(engine) as db:
+            return bool(all_with_tokens(db))
+    except sa.exc.SQLAlchemyError:
+        return False  # the database's own line tells why
+
+
+def _open_all(engine: sa.Engine | None, ring: KeyRing) -> str:
+    if engine is None:
+        return "no token stored yet"
+    try:
+        with reading(engine) as db:
+            count = check_readable(db, ring)
+    except sa.exc.SQLAlchemyError:
+        return "tokens not looked at"  # the database's own line tells why
+    return f"{count} token(s), each opens" if count else "no token stored yet"
+

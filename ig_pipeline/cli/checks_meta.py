@@ -1,0 +1,115 @@
+"""Checks of everything that concerns Meta for `doctor`: app, reachability, clock, version, connections."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import cast
+
+import sqlalchemy as sa
+
+from ig_pipeline.cli.findings import Finding, fail, ok, warn
+from ig_pipeline.clock import Clock
+from ig_pipeline.graph_api.days import last_complete_day
+from ig_pipeline.graph_api.errors import UnreachableError
+from ig_pipeline.graph_api.hosts import Login, MetaHosts
+from ig_pipeline.graph_api.reachability import look
+from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
+from ig_pipeline.storage.database import reading
+
+# Beyond half a minute somebody's time service is off; beyond five minutes days and token ends are judged wrongly.
+_CLOCK_WARN_S = 30
+_CLOCK_FAIL_S = 300
+# A token is renewed from 7 days before its end; one that is nearer to it was not renewed for a day or more.
+_TOKEN_WARN = timedelta(days=6)
+
+
+def check_app(settings: Settings) -> Finding:
+    """The Meta app is known: without it no token can be renewed on Facebook Login, and nobody can log in."""
+    if settings.app_id and settings.app_secret:
+        return ok("Meta app", f"{settings.app_id}, secret set")
+    missing = [
+        name
+        for name, value in (("IG_PIPELINE_APP_ID", settings.app_id), ("IG_PIPELINE_APP_SECRET", settings.app_secret))
+        if not value
+    ]
+    return warn(
+        "Meta app",
+        f"{' and '.join(missing)} not set",
+        "Set them from the App Dashboard: tokens are renewed and people log in with them.",
+    )
+
+
+def check_graph(settings: Settings, login: Login, clock: Clock) -> Iterator[Finding]:
+    """Meta answers from here, and agrees with this machine's clock."""
+    hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
+    try:
+        seen = look(hosts, login, clock=clock)
+    except UnreachableError as error:
+        yield fail("Graph API", str(error), "To try everything without Meta: ig-pipeline demo.")
+        yield warn("clock", "not compared, for Meta does not answer", "Keep it set by NTP.")
+        return
+    where = f"{seen.host} answers in {seen.milliseconds} ms"
+    yield ok("Graph API", where if settings.graph_url is None else f"{where} (IG_PIPELINE_GRAPH_URL, not Meta itself)")
+    yield check_clock(seen.ahead_s)
+
+
+def check_clock(ahead_s: float | None) -> Finding:
+    """`ahead_s`: by how many seconds this machine's clock is ahead of Meta's."""
+    if ahead_s is None:
+        return warn("clock", "not compared, the answer named no time", "Keep it set by NTP.")
+    off = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Meta's"
+    if abs(ahead_s) < _CLOCK_WARN_S:
+        return ok("clock", "agrees with Meta's")
+    if abs(ahead_s) < _CLOCK_FAIL_S:
+        return warn("clock", off, "Set it by NTP.")
+    return fail("clock", off, "Set it by NTP: days and the ends of tokens are judged wrongly.")
+
+
+def check_version(settings: Settings, clock: Clock) -> Finding:
+    """The Graph version is not switched off, nor about to be."""
+    today = clock().date()
+    warning = version_warning(settings.graph_version, today)
+    if warning is None:
+        return ok("Graph version", f"{settings.graph_version} is served")
+    gone = warning.switched_off is None or warning.switched_off <= today
+    happened, _, advice = warning.sentence.partition(" Set ")
+    return (fail if gone else warn)("Graph version", happened, f"Set {advice}")
+
+
+def check_connections(engine: sa.Engine | None, clock: Clock) -> Iterator[Finding]:
+    """Who is connected, who has to connect again, whose token is close to its end."""
+    found = _connections(engine)
+    connected = [connection for connection in found if connection.status == CONNECTED]
+    if not connected:
+        yield warn("connections", "nobody is connected", "ig-pipeline connections add --email you@example.com")
+    else:
+        newest = last_complete_day(clock())
+        yield ok("connections", f"{len(connected)} connected; the newest complete Instagram day is {newest}")
+    for connection in found:
+        if connection.status == RECONNECT_REQUIRED:
+            again = f"ig-pipeline connections add --email {connection.email}"
+            yield warn(connection.account_key, connection.status_message or "has to be connected again", again)
+    for connection in connected:
+        if connection.expires_at is not None and connection.expires_at - clock() < _TOKEN_WARN:
+            yield warn(
+                connection.account_key,
+                f"its token ends on {connection.expires_at:%Y-%m-%d %H:%M} UTC and was not renewed",
+                f"ig-pipeline tokens refresh --account {connection.account_key}",
+            )
+
+
+def login_in_use(engine: sa.Engine | None, settings: Settings) -> Login:
+    """The login most connections use, else the setting's."""
+    logins = [connection.login for connection in _connections(engine) if connection.status == CONNECTED]
+    return cast("Login", max(set(logins), key=logins.count)) if logins else settings.login
+
+
+def _connections(engine: sa.Engine | None) -> list[Connection]:
+    if engine is None:
+        return []
+    try:
+        with reading(engine) as db:
+            return list_connections(db)
+    except sa.exc.SQLAlchemyError:
+        return []  # no tables, no answer: the database's own line tells
