@@ -123,7 +123,7 @@ def _has_tokens(engine: sa.Engine | None) -> bool:
     try:
         with reading(engine) as db:
             return bool(all_with_tokens(db))
-    except sa.exc.SQLAlchemyError:
+    except (DatabaseError, sa.exc.SQLAlchemyError):
         return False  # the database's own line tells why
 
 
@@ -133,7 +133,6 @@ def _open_all(engine: sa.Engine | None, ring: KeyRing) -> str:
     try:
         with reading(engine) as db:
             count = check_readable(db, ring)
-    except sa.exc.SQLAlchemyError:
+    except (DatabaseError, sa.exc.SQLAlchemyError):
         return "tokens not looked at"  # the database's own line tells why
     return f"{count} token(s), each opens" if count else "no token stored yet"
-

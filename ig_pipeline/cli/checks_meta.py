@@ -15,7 +15,7 @@ from ig_pipeline.graph_api.reachability import look
 from ig_pipeline.graph_api.versions import version_warning
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
-from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.database import DatabaseError, reading
 
 # Beyond half a minute somebody's time service is off; beyond five minutes days and token ends are judged wrongly.
 _CLOCK_WARN_S = 30
@@ -111,5 +111,5 @@ def _connections(engine: sa.Engine | None) -> list[Connection]:
     try:
         with reading(engine) as db:
             return list_connections(db)
-    except sa.exc.SQLAlchemyError:
+    except (DatabaseError, sa.exc.SQLAlchemyError):
         return []  # no tables, no answer: the database's own line tells
