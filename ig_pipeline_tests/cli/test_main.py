@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 import pytest
@@ -117,8 +118,8 @@ def test_an_unreachable_database_is_one_line_without_the_password(run: Run) -> N
     assert "\n" not in shown.format_message()
 
 
-def test_an_error_of_the_database_carries_no_parameters() -> None:
-    engine = open_engine(SecretStr("sqlite://"))
+def test_an_error_of_the_database_carries_no_parameters(tmp_path: Path) -> None:
+    engine = open_engine(SecretStr(f"sqlite:///{tmp_path}/some.db"))
     with pytest.raises(sa.exc.OperationalError) as caught, engine.connect() as db:
         db.execute(sa.text("select :x from nowhere"), {"x": CANARY})
     engine.dispose()
