@@ -5,7 +5,7 @@ Failed and deferred days are only reported: the engine decides about a second tr
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -52,7 +52,7 @@ class _DayValues:
 
 async def account_insights(
     session: AccountSession, days: Sequence[date], *, with_follows: bool
-) -> AsyncIterator[AccountDayResult]:
+) -> AsyncGenerator[AccountDayResult]:
     """A result for each of `days` (at most 30 apart), in the order they are finished, roughly oldest first.
 
     Oldest first, because what a rate limit leaves for later should be what the API keeps longest.

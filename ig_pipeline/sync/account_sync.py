@@ -4,7 +4,8 @@ Decides when something is asked again, recorded as failed or deferred. How an as
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from ig_pipeline.sync.daily_metrics import UPSTREAM, daily_metrics
 from ig_pipeline.sync.failures import echo, may_pass
 from ig_pipeline.sync.ledger import defer, record
 from ig_pipeline.sync.media_engagement import media_engagement
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
 from ig_pipeline.sync.session import AccountSession
 
 Emit = Callable[[AccountDayResult], None]
@@ -33,7 +34,7 @@ class AccountSync:
         self._assets = frozenset(assets)
         self._emit = emit
         self._with_follows = with_follows
-        self._settled: dict[date, dict[AssetName, AccountDayResult]] = {}
+        self._settled: dict[date, dict[AnyAsset, AccountDayResult]] = {}
         self._lost: list[AccountDayResult] = []
         self._refused: set[date] = set()
         self._started_at = session.now()
@@ -79,14 +80,15 @@ class AccountSync:
     async def _drain(self, asset: AssetName, days: Sequence[date]) -> list[AccountDayResult]:
         """Settle the asset's results as they come; hand back those that may succeed when asked again."""
         passing = []
-        async for result in self._results_of(asset, days):
-            if may_pass(result) and self._session.stopped is None:
-                passing.append(result)
-            else:
-                await self._settle(result)
+        async with aclosing(self._results_of(asset, days)) as results:
+            async for result in results:
+                if may_pass(result) and self._session.stopped is None:
+                    passing.append(result)
+                else:
+                    await self._settle(result)
         return passing
 
-    def _results_of(self, asset: AssetName, days: Sequence[date]) -> AsyncIterator[AccountDayResult]:
+    def _results_of(self, asset: AssetName, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
         if asset == "account_insights":
             return account_insights(self._session, days, with_follows=self._with_follows)
         return media_engagement(self._session, days)

@@ -6,8 +6,8 @@ ledger row before it is reported. What the cells mean to a scheduler is the call
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -24,7 +24,7 @@ from ig_pipeline.sync.account_sync import AccountSync, Emit
 from ig_pipeline.sync.failures import innermost, lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.progress import Progress
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
 from ig_pipeline.sync.session import AccountSession, AppBrake
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
@@ -38,16 +38,16 @@ ACCOUNTS_AT_ONCE = 8
 WRITERS = {"sqlite": 1, "postgresql": 4}
 
 
-EXPECTED = (UnknownAccountError,)
-"""Errors that say themselves what is wrong: no traceback in the log."""
-
-
 class NotConnectedError(Exception):
     """The account's connection cannot be used; the message says what its owner must do."""
 
 
 class DayNotOverError(Exception):
     """The day is still running in Los Angeles, or lies ahead."""
+
+
+EXPECTED = (UnknownAccountError, NotConnectedError)
+"""Errors that say themselves what is wrong: no traceback in the log."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ async def sync_account_days(
     *,
     assets: Collection[AssetName] = ASSETS,
     run_id: str,
-) -> AsyncIterator[AccountDayResult]:
+) -> AsyncGenerator[AccountDayResult]:
     """A result for every cell (`assets` x account key x Pacific day), as each is settled.
 
     Written cells are committed with their ledger row when they are yielded. A refused token is renewed and the call
@@ -87,9 +87,41 @@ async def sync_account_days(
     owner. At a rate limit what is done stays done; the rest is `deferred` and a row of `sync_requests` asks for it
     again. No account's trouble reaches another, and none is raised.
     """
+    ordered = [asset for asset in ASSETS if asset in assets]
+
+    async def fill(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
+        connection = session.connection
+        if (days[0], days[-1]) == (connection.initial_backfill_first, connection.initial_backfill_last):
+            logger.info("[SYNC] Running initial %d-day IG backfill for %s", len(days), connection.email)
+        account = AccountSync(session, assets=ordered, emit=emit, with_follows=services.settings.follows_and_unfollows)
+        newest = last_complete_day(session.now())
+        future = [day for day in days if day > newest]
+        account.refuse(future, DayNotOverError(f"Not over in Los Angeles; the newest complete day is {newest}."))
+        await account.run(days)
+
+    async with aclosing(over_accounts(services, cells, assets=ordered, run_id=run_id, work=fill)) as results:
+        async for result in results:
+            yield result
+
+
+Work = Callable[[AccountSession, Sequence[date], Emit], Awaitable[None]]
+
+
+async def over_accounts(
+    services: SyncServices,
+    cells: Mapping[str, Sequence[date]],
+    *,
+    assets: Sequence[AnyAsset],
+    run_id: str,
+    work: Work,
+) -> AsyncGenerator[AccountDayResult]:
+    """`work` for each account of `cells`, side by side and apart; yields what it emits.
+
+    Cells that `work` leaves behind when it ends in an error are failed with that error.
+    """
     finished: asyncio.Queue[AccountDayResult | None] = asyncio.Queue()
     gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
-    run = _Run(services, frozenset(assets), run_id, finished)
+    run = _Run(services, assets, run_id, work, finished)
 
     async def one(account_key: str, days: Sequence[date]) -> None:
         async with gate:
@@ -101,13 +133,15 @@ async def sync_account_days(
         finally:
             finished.put_nowait(None)
 
-    work = asyncio.create_task(everyone())
+    task = asyncio.create_task(everyone())
     try:
         while (result := await finished.get()) is not None:
             yield result
-        await work
+        await task
     finally:
-        work.cancel()
+        # A reader that stops early: what is under way is cancelled and waited for, so that nothing writes afterwards.
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class _Run:
@@ -116,13 +150,15 @@ class _Run:
     def __init__(
         self,
         services: SyncServices,
-        assets: frozenset[AssetName],
+        assets: Sequence[AnyAsset],
         run_id: str,
+        work: Work,
         finished: "asyncio.Queue[AccountDayResult | None]",
     ) -> None:
         self._services = services
-        self._assets = [asset for asset in ASSETS if asset in assets]
+        self._assets = assets
         self._run_id = run_id
+        self._work = work
         self._finished = finished
         self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
         self._brake = AppBrake()
@@ -141,7 +177,7 @@ class _Run:
         connection: Connection | None = None
         try:
             connection = await asyncio.to_thread(self._find, account_key)
-            await self._sync(connection, days, emit)
+            await self._work(self._session(connection), days, emit)
         except Exception as error:
             # Whatever it is (a lost database, a bug): this account's cells fail with it, the other accounts go on.
             cause = innermost(error)
@@ -163,31 +199,20 @@ class _Run:
         with reading(self._services.engine) as db:
             return by_account_key(db, account_key)
 
-    async def _sync(self, connection: Connection, days: Sequence[date], emit: Emit) -> None:
-        services = self._services
-        if (days[0], days[-1]) == (connection.initial_backfill_first, connection.initial_backfill_last):
-            logger.info("[SYNC] Running initial %d-day IG backfill for %s", len(days), connection.email)
-        session = AccountSession(
-            connection,
-            client=services.client,
-            tokens=services.tokens,
-            engine=services.engine,
-            writers=self._writers,
-            brake=self._brake,
-            clock=services.clock,
-            run_id=self._run_id,
-        )
-        account = AccountSync(
-            session, assets=self._assets, emit=emit, with_follows=services.settings.follows_and_unfollows
-        )
-        newest = last_complete_day(services.clock())
+    def _session(self, connection: Connection) -> AccountSession:
         if connection.status != CONNECTED:
             advice = connection.status_message or "Connect it again."
-            account.refuse(days, NotConnectedError(f"It is not connected ({connection.status}). {advice}"))
-        else:
-            future = [day for day in days if day > newest]
-            account.refuse(future, DayNotOverError(f"Not over in Los Angeles; the newest complete day is {newest}."))
-        await account.run(days)
+            raise NotConnectedError(f"It is not connected ({connection.status}). {advice}")
+        return AccountSession(
+            connection,
+            client=self._services.client,
+            tokens=self._services.tokens,
+            engine=self._services.engine,
+            writers=self._writers,
+            brake=self._brake,
+            clock=self._services.clock,
+            run_id=self._run_id,
+        )
 
     def _write_down(self, lost: Sequence[AccountDayResult], started_at: datetime) -> None:
         try:

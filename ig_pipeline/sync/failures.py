@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.errors import (
 )
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.results import AccountDayResult, AssetName, CellStatus
+from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 
 STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
@@ -61,7 +61,7 @@ def judge(error: Exception, account_key: str) -> Verdict:
 def lost_cells(
     error: Exception,
     *,
-    asset: AssetName,
+    asset: AnyAsset,
     account_key: str,
     connection: Connection | None,
     days: Iterable[date],
@@ -89,7 +89,7 @@ def may_pass(result: AccountDayResult) -> bool:
     return result.status == "failed" and result.error_type in _PASSING
 
 
-def echo(lost: Sequence[AccountDayResult], *, asset: AssetName) -> AccountDayResult:
+def echo(lost: Sequence[AccountDayResult], *, asset: AnyAsset) -> AccountDayResult:
     """`asset`'s result for a day whose upstream cells were `lost`: failed if one of them failed, else deferred."""
     cause = next((result for result in lost if result.status == "failed"), lost[0])
     return replace(cause, asset=asset, rows=0, calls=0, values={}, absences={})

@@ -5,7 +5,7 @@ A post that Instagram no longer lists keeps its last numbers: history is not unw
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
@@ -51,7 +51,7 @@ class _Day:
     calls: int
 
 
-async def media_engagement(session: AccountSession, days: Sequence[date]) -> AsyncIterator[AccountDayResult]:
+async def media_engagement(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
     """A result for each of `days`, oldest first, after the listing of the whole range was read."""
     started_at = session.now()
     try:

@@ -14,6 +14,11 @@ AssetName = Literal["account_insights", "media_engagement", "daily_metrics"]
 ASSETS: tuple[AssetName, ...] = get_args(AssetName)
 """The assets of the grid, upstream first."""
 
+AudienceAsset = Literal["demographics", "online_followers", "stories"]
+"""Assets beside the grid: of an account at the moment of asking, kept under the Pacific day of that moment."""
+
+AnyAsset = AssetName | AudienceAsset
+
 CellStatus = Literal["complete", "partial", "failed", "deferred"]
 
 
@@ -27,7 +32,7 @@ class AccountDayResult:
     `deferred`: not attempted because of a rate limit; asked again by itself after `retry_at` (UTC).
     """
 
-    asset: AssetName
+    asset: AnyAsset
     account_key: str
     date: date
     status: CellStatus

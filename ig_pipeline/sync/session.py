@@ -17,7 +17,7 @@ from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TokenDead
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.failures import STOPPING, lost_cells
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult, AnyAsset
 from ig_pipeline.vault.tokens import TokenVault
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class AccountSession:
         async with self._writers:
             return await asyncio.to_thread(transact)
 
-    def lost(self, error: Exception, asset: AssetName, days: Iterable[date]) -> list[AccountDayResult]:
+    def lost(self, error: Exception, asset: AnyAsset, days: Iterable[date]) -> list[AccountDayResult]:
         """`days` of one asset as failed or deferred results."""
         connection = self.connection
         return lost_cells(error, asset=asset, account_key=connection.account_key, connection=connection, days=days)
