@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := $(shell command -v uv)
 ONCE ?=
+PORT ?=
 
 .PHONY: help setup setup-dev demo test lint types check constraints clean
 
@@ -34,8 +35,8 @@ endif
 setup: $(VENV)/run.stamp ## the environment to run it
 setup-dev: $(VENV)/dev.stamp ## the environment to change it
 
-demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: exit when done)
-	@$(BIN)/ig-pipeline demo $(if $(ONCE),--once)
+demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: exit when done; PORT=3100)
+	@$(BIN)/ig-pipeline demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup

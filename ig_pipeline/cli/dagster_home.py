@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from ig_pipeline.settings import PREFIX, Settings
 
@@ -40,16 +40,28 @@ def instance_file(name: str) -> Path:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of Dagster's processes: this one's and .env's, with absolute paths and a driver in the URL."""
-    file = Path(".env")
-    from_file = {name: value for name, value in dotenv_values(file).items() if value} if file.is_file() else {}
-    env: dict[str, str] = {**from_file, **os.environ}
-    env[f"{PREFIX}DATA_DIR"] = str(settings.home)
-    env["DAGSTER_HOME"] = str(settings.dagster_home)
-    env["PYTHONUNBUFFERED"] = "1"
-    if settings.dagster_storage_url is not None:
-        env[f"{PREFIX}DAGSTER_DATABASE_URL"] = settings.dagster_storage_url.get_secret_value()
-    return env
+    """The environment of Dagster's processes: this one's, with every setting as it is now.
+
+    All are written out, with absolute paths and the driver in the URL: `.env` and what a command overrides count too.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    values = {name: _text(getattr(settings, name)) for name in Settings.model_fields}
+    values["data_dir"] = str(settings.home)
+    values["dagster_database_url"] = _text(settings.dagster_storage_url)
+    env |= {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value}
+    return {**env, "DAGSTER_HOME": str(settings.dagster_home), "PYTHONUNBUFFERED": "1"}
+
+
+def _text(value: object) -> str:
+    """A setting as `load_settings` reads it; empty for "not set"."""
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(map(_text, value))
+    return str(value)
 
 
 @contextmanager

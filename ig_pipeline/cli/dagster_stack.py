@@ -8,11 +8,11 @@ import shutil
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -27,6 +27,9 @@ LOCATION = "ig_pipeline"
 _START_SECONDS = 90.0
 """A cold first start took 8 s on two cores; a busy machine gets ten times that before we give up."""
 
+_UNFINISHED = (
+    "{runsOrError(filter:{statuses:[QUEUED,NOT_STARTED,MANAGED,STARTING,STARTED]},limit:1){... on Runs{count}}}"
+)
 _LOADED = "{workspaceOrError{... on Workspace{locationEntries{loadStatus locationOrLoadError{__typename}}}}}"
 
 
@@ -78,21 +81,31 @@ def start_dagster(
     return address
 
 
+def unfinished_runs(address: str) -> int:
+    """How many runs are queued or under way at the Dagster that answers at `address`."""
+    return int(_query(address, _UNFINISHED)["runsOrError"]["count"])
+
+
 def _is_loaded(address: str) -> bool:
-    """Whether the webserver answers and its code location has loaded. Raises `ChildDiedError` when it failed to."""
-    body = json.dumps({"query": _LOADED}).encode()
-    request = urllib.request.Request(  # noqa: S310 - our own address
-        f"{address}/graphql", data=body, headers={"Content-Type": "application/json"}
-    )
+    """Whether the webserver answers and its code location has loaded."""
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own address
-            entries = json.load(answer)["data"]["workspaceOrError"].get("locationEntries", [])
-    except (OSError, urllib.error.URLError):
+        entries = _query(address, _LOADED)["workspaceOrError"].get("locationEntries", [])
+    except OSError:
         return False
     return any(
         entry["loadStatus"] == "LOADED" and entry["locationOrLoadError"]["__typename"] == "RepositoryLocation"
         for entry in entries
     )
+
+
+def _query(address: str, query: str) -> dict[str, Any]:
+    """The data of a GraphQL answer. Raises `OSError` when nobody answers."""
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        f"{address}/graphql", data=json.dumps({"query": query}).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
+        data: dict[str, Any] = json.load(answer)["data"]
+    return data
 
 
 def _wait_for(ready: Callable[[], bool], children: Children, what: str) -> None:

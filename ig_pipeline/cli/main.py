@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "demo": Entry("demo", "demo", "Simulator, database, Dagster and its UI: three accounts get their thirty days."),
     "up": Entry("up", "up", "Run Dagster's UI, daemon and code location until Ctrl-C."),
     "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
     "config": Entry("config", "config", "Look at the settings."),

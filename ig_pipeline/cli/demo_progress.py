@@ -1,0 +1,85 @@
+"""What the demo shows: a bar for every account while its days arrive, then the numbers.
+
+Looks into the database only, as any page would; how the days get there is Dagster's business.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ig_pipeline.clock import utc_now
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage import sync_logs
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.timeline import account_timeline
+from ig_pipeline.sync.plan import Window
+
+# Nothing new for so long means that nothing will come: the slowest first run measured took 20 s to its first day.
+PATIENCE_SECONDS = 120.0
+_LOOK_EVERY = 0.25
+
+
+class DemoFailedError(Exception):
+    """The days did not come; the message says what is known."""
+
+
+def watch(
+    console: Console,
+    settings: Settings,
+    connections: Sequence[Connection],
+    window: Window,
+    *,
+    check: Callable[[], None],
+) -> None:
+    """Return when every account has every day of `window`. Raises `DemoFailedError`, and what `check` raises."""
+    engine = open_engine(settings.effective_database_url)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
+    began, last_news, before = utc_now(), time.monotonic(), -1
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+            total = len(window.days)
+            bars = {c.account_key: progress.add_task(c.account_key, total=total) for c in connections}
+            while True:
+                check()
+                with reading(engine) as db:
+                    done = {c.account_key: days_done(db, c, window) for c in connections}
+                    failures = [f for f in sync_logs.recent_failures(db, limit=5) if f.started_at >= began]
+                for key, days in done.items():
+                    progress.update(bars[key], completed=days)
+                if all(days == total for days in done.values()):
+                    return
+                if sum(done.values()) > before:
+                    before, last_news = sum(done.values()), time.monotonic()
+                if failures:
+                    raise DemoFailedError(f"A day failed: {failures[0].error_message}")
+                if time.monotonic() - last_news > PATIENCE_SECONDS:
+                    raise DemoFailedError(
+                        f"No new day for {PATIENCE_SECONDS:.0f} s. {settings.home / 'demo.log'} tells more."
+                    )
+                time.sleep(_LOOK_EVERY)
+    finally:
+        engine.dispose()
+
+
+def days_done(db: sa.Connection, connection: Connection, window: Window) -> int:
+    """How many days of `window` are in `metrics`."""
+    return len(sync_logs.days_written(db, connection, "daily_metrics", first=window.first, last=window.last))
+
+
+def show(console: Console, settings: Settings, connections: Sequence[Connection], window: Window) -> None:
+    """A table over the accounts."""
+    engine = open_engine(settings.effective_database_url)
+    table = Table("account", "days", "reach", "engagement", title=f"{window.first} to {window.last}")
+    with reading(engine) as db:
+        for connection in connections:
+            frame = account_timeline(db, connection.u_id, connection.account_id, first=window.first, last=window.last)
+            reach, engagement = int(frame["reach"].sum()), int(frame["engagement"].sum())
+            days = int(frame["engagement"].notna().sum())
+            table.add_row(connection.account_key, str(days), f"{reach:,}", f"{engagement:,}")
+    console.print(table)
+    engine.dispose()
