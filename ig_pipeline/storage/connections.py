@@ -11,14 +11,17 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from ig_pipeline.storage.tables import user_tokens, users
+from ig_pipeline.storage.upsert import insert_unless_there
 
 CONNECTED = "connected"
 RECONNECT_REQUIRED = "reconnect_required"
 DISCONNECTED = "disconnected"
+PROVIDER = "instagram"
 
 # Instagram allows letters, digits, dots and underscores, 30 at most; Dagster refuses "...", and "|" and "," separate
 # its keys. What is left is always legal in both.
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]|\.{3,}")
+_LONGEST_KEY = 60  # twice what Instagram allows
 
 
 class UnknownAccountError(LookupError):
@@ -59,10 +62,12 @@ _FIELDS = tuple(Connection.__dataclass_fields__)
 def user_of(db: sa.Connection, email: str, *, now: datetime) -> int:
     """The `u_id` of `email`, made when it is new. Emails are compared as they are, trimmed and in lower case."""
     email = email.strip().lower()
-    found = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
-    if found is not None:
-        return int(found)
-    return int(db.execute(sa.insert(users).values(email=email, created_at=now).returning(users.c.u_id)).scalar_one())
+    mine = sa.select(users.c.u_id).where(users.c.email == email)
+    found = db.execute(mine).scalar_one_or_none()
+    if found is None:
+        insert_unless_there(db, users, {"email": email, "created_at": now})
+        found = db.execute(mine).scalar_one()
+    return int(found)
 
 
 def connect(
@@ -81,21 +86,15 @@ def connect(
 
     `encrypt` gets the connection's id and returns the token's ciphertext bound to that row.
     """
-    u_id = user_of(db, email, now=now)
-    same = sa.and_(user_tokens.c.u_id == u_id, user_tokens.c.account_id == account_id)
-    known = db.execute(sa.select(user_tokens.c.id).where(same)).scalar_one_or_none()
-    if known is None:
-        statement = sa.insert(user_tokens).values(
-            u_id=u_id,
-            provider="instagram",
-            login=login,
-            account_id=account_id,
-            username=username,
-            account_key=_free_key(db, username or account_id),
-            connected_at=now,
-            status=CONNECTED,
-        )
-        known = db.execute(statement.returning(user_tokens.c.id)).scalar_one()
+    same = {"u_id": user_of(db, email, now=now), "provider": PROVIDER, "account_id": account_id}
+    mine = sa.select(user_tokens.c.id).where(*(user_tokens.c[name] == value for name, value in same.items()))
+    known = db.execute(mine).scalar_one_or_none()
+    while known is None:
+        # Somebody else may take the key, or make this very connection, between our look and our insert.
+        key = _free_key(db, username or account_id)
+        first = {"login": login, "username": username, "account_key": key, "connected_at": now, "status": CONNECTED}
+        insert_unless_there(db, user_tokens, same | first)
+        known = db.execute(mine).scalar_one_or_none()
     db.execute(
         sa.update(user_tokens)
         .where(user_tokens.c.id == known)
@@ -202,10 +201,9 @@ def _select(db: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Conn
 
 
 def _free_key(db: sa.Connection, name: str) -> str:
-    base = _ILLEGAL.sub("_", name).strip(".") or "account"
-    taken = set(
-        db.execute(sa.select(user_tokens.c.account_key).where(user_tokens.c.account_key.startswith(base))).scalars()
-    )
+    base = _ILLEGAL.sub("_", name)[:_LONGEST_KEY].strip(".") or "account"
+    alike = user_tokens.c.account_key.startswith(base, autoescape=True)
+    taken = set(db.execute(sa.select(user_tokens.c.account_key).where(alike)).scalars())
     if base not in taken:
         return base
     return next(key for number in range(2, len(taken) + 3) if (key := f"{base}-{number}") not in taken)

@@ -4,6 +4,7 @@ The only module that knows how each of the two wants to be spoken to; what the t
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,13 @@ def open_engine(url: SecretStr) -> sa.Engine:
 
     @sa.event.listens_for(engine, "handle_error")
     def refuse(context: sa.ExceptionContext) -> DatabaseError | None:
-        return _unreachable(context.original_exception, parsed) if context.connection is None else None
+        if context.connection is None:
+            return _unreachable(context.original_exception, parsed)
+        for error in (context.original_exception, context.sqlalchemy_exception):
+            if error is not None and error.args:
+                # PostgreSQL quotes the whole failing row on the second line.
+                error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
+        return None
 
     return engine
 
@@ -231,7 +238,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-        cursor.execute("pragma journal_mode = wal")
+        _use_wal(cursor)
         cursor.execute("pragma foreign_keys = on")
         cursor.execute("pragma synchronous = normal")
         # A token that was replaced or destroyed is overwritten in the file, not left in a free page.
@@ -246,3 +253,17 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         db.exec_driver_sql("begin" if read_only else "begin immediate")
 
     return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Readers and a writer side by side. Two who turn a new file to it together are refused at once, not made wait."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -9,9 +9,9 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ig_pipeline.storage.tables import sync_requests as table
+from ig_pipeline.storage.upsert import insert_unless_there
 
 QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
 
@@ -53,7 +53,7 @@ def enqueue(
     dedupe: str | None = None,
     now: datetime,
 ) -> SyncRequest:
-    """Add a request; one with the same `dedupe` is returned as it stands instead of asked for twice."""
+    """Add a request; while one with the same `dedupe` is not finished, that one is returned instead."""
     values = {
         "kind": kind,
         "account_key": account_key,
@@ -67,10 +67,14 @@ def enqueue(
         "dedupe_key": dedupe,
         "created_at": now,
     }
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    statement = insert.values(values).on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(table.c.id)
-    made = db.execute(statement).scalar_one_or_none()
-    return _one(db, table.c.id == made if made is not None else table.c.dedupe_key == dedupe)
+    if dedupe is None:
+        made = db.execute(sa.insert(table).values(values).returning(table.c.id)).scalar_one()
+        return _select(db, table.c.id == made)[0]
+    while True:
+        insert_unless_there(db, table, values)
+        # The one that was in the way may end, and give its key back, before we look at it.
+        if found := _select(db, table.c.dedupe_key == dedupe):
+            return found[0]
 
 
 def by_id(db: sa.Connection, request_id: int) -> SyncRequest | None:
@@ -118,14 +122,12 @@ def mark_failed(db: sa.Connection, request_id: int, *, detail: str) -> bool:
 
 
 def _move(db: sa.Connection, request_id: int, *, frm: tuple[str, ...], to: str, **values: object) -> bool:
+    if to in (DONE, FAILED):
+        values["dedupe_key"] = None
     result = db.execute(
         sa.update(table).where(table.c.id == request_id, table.c.status.in_(frm)).values(status=to, **values)
     )
     return result.rowcount == 1
-
-
-def _one(db: sa.Connection, condition: sa.ColumnElement[bool]) -> SyncRequest:
-    return _select(db, condition)[0]
 
 
 def _select(

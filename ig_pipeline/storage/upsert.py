@@ -20,7 +20,10 @@ class WriteMismatchError(Exception):
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the rows sent: `written` are in the table now, `superseded` met a newer observation."""
+    """What became of the rows sent: `written` are in the table now, `superseded` met a newer observation.
+
+    `sent` counts a row that came twice once.
+    """
 
     sent: int
     written: int
@@ -37,11 +40,13 @@ def upsert(
 ) -> Written:
     """Insert `rows`, or update those with the same `key` whose `observed` column is not newer than ours.
 
-    All rows have the same columns. With `observed=None` the last writer wins.
+    All rows have the same columns. With `observed=None` the last writer wins; of a row that comes twice (a post on
+    two pages of a listing that grew meanwhile), the newer observation and then the later one.
     Raises `WriteMismatchError` unless every row is accounted for.
     """
     if not rows:
         return Written(0, 0, 0)
+    rows = _once_each(rows, key, observed)
     size = max(1, _CHUNK_VARIABLES // len(rows[0]))
     written = superseded = 0
     for start in range(0, len(rows), size):
@@ -60,11 +65,30 @@ def upsert(
     return result
 
 
+def insert_unless_there(db: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row; False if one of the table's unique keys is taken, by a transaction still running included."""
+    statement = _insert(db, table).values(dict(values)).on_conflict_do_nothing()
+    return db.execute(statement.returning(*table.primary_key.columns)).first() is not None
+
+
+def _insert(db: sa.Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _once_each(rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: str | None) -> list[Mapping[str, Any]]:
+    """One row per key, in the order of the keys: writers who lock rows in one order cannot deadlock."""
+    newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        same = tuple(row[name] for name in key)
+        if observed is None or same not in newest or newest[same][observed] <= row[observed]:
+            newest[same] = row
+    return [newest[same] for same in sorted(newest)]
+
+
 def _write(
     db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: str | None
 ) -> set[tuple[Any, ...]]:
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    statement = insert.values([dict(row) for row in rows])
+    statement = _insert(db, table).values([dict(row) for row in rows])
     changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
     newer = table.c[observed] <= statement.excluded[observed] if observed else None
     returning = statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=newer).returning(

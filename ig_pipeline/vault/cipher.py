@@ -42,8 +42,14 @@ class KeyRing:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "KeyRing":
-        """The ring of the settings, or of the key file in the data folder, made on first use."""
-        return cls(settings.encryption_keys or [_key_file(key_path(settings))])
+        """The ring of the settings; without any, of the key file in the data folder, made on first use.
+
+        A key file that is there already goes on reading when keys are set. Raises `KeyRingError`.
+        """
+        file = key_path(settings)
+        if settings.encryption_keys and not file.exists():
+            return cls(settings.encryption_keys)
+        return cls([*settings.encryption_keys, _key_file(file)])
 
     def encrypt(self, plaintext: SecretStr, *, bound_to: str) -> str:
         """`plaintext` under the writing key; readable only for the same `bound_to`."""
@@ -59,6 +65,8 @@ class KeyRing:
         except (ValueError, binascii.Error):
             raise KeyRingError("A stored token is damaged. Its account has to be connected again.") from None
         cipher = self._ciphers.get(fingerprint)
+        if len(sealed) <= _NONCE_BYTES:
+            raise KeyRingError("A stored token is damaged. Its account has to be connected again.")
         if form != _FORMAT or cipher is None:
             raise KeyRingError(
                 f"A token was encrypted with key {fingerprint}, which is not on the ring. "
@@ -87,22 +95,35 @@ def new_key() -> SecretStr:
 
 def _key_file(path: Path) -> SecretStr:
     """The key in `path`, made with mode 0600 if there is none; processes that start together end with one key."""
+    try:
+        if not path.exists():
+            _make_key_file(path)
+        key = SecretStr(path.read_text().strip())
+        _decode_key(key)
+    except (OSError, ValueError, KeyRingError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not hold 32 bytes in URL-safe base64"
+        raise KeyRingError(
+            f"The key file {path} cannot be used: {reason}. Mend that or restore its backup; "
+            "without it the accounts have to be connected again."
+        ) from None
+    return key
+
+
+def _make_key_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new_key().get_secret_value())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(draft)
-            log.info("Made the key that tokens are encrypted with: %s. Back it up; without it they are lost.", path)
-        except FileExistsError:
-            pass  # another process was first: its key is everybody's
-        finally:
-            draft.unlink()
-    return SecretStr(path.read_text().strip())
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(new_key().get_secret_value())
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(draft)
+        log.info("Made the key that tokens are encrypted with: %s. Back it up; without it they are lost.", path)
+    except FileExistsError:
+        pass  # another process was first: its key is everybody's
+    finally:
+        draft.unlink()
 
 
 def _decode_key(key: SecretStr) -> bytes:

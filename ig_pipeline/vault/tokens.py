@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken
 from ig_pipeline.storage import tokens
-from ig_pipeline.storage.connections import CONNECTED, Connection, connect, mark_reconnect_required
+from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
 from ig_pipeline.vault.cipher import KeyRing
@@ -164,7 +164,7 @@ class TokenVault:
             fresh = await self._refresher(cast("Login", row.login), self._open(row))
         except TokenDeadError as dead:
             advice, now = dead.advice, self._clock()
-            await self._write(lambda db: mark_reconnect_required(db, row.id, message=advice, now=now))
+            await self._write(lambda db: _mark_dead(db, row, advice, now))
             raise
         except BaseException:
             await self._write(lambda db: tokens.release_lease(db, row, owner=self._owner))
@@ -209,6 +209,13 @@ def check_readable(db: sa.Connection, keys: KeyRing) -> int:
     for row in rows:
         keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
     return len(rows)
+
+
+def _mark_dead(db: sa.Connection, row: TokenRow, advice: str, now: datetime) -> None:
+    """Out of every later plan, unless the owner has connected again while Meta was being asked."""
+    lock(db, row.id)
+    if tokens.read(db, row.account_key).version == row.version:
+        mark_reconnect_required(db, row.id, message=advice, now=now)
 
 
 def _bound(connection_id: int) -> str:

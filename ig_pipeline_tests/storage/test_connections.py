@@ -1,12 +1,15 @@
 """Connections: their keys, their statuses, and the first backfill that is claimed once."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import Connection, UnknownAccountError
+from ig_pipeline.storage.database import reading
+from ig_pipeline_tests.storage.side_by_side import at_once
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -47,12 +50,13 @@ def test_two_users_of_one_account_have_a_key_each(db: sa.Connection) -> None:
     ]
 
 
-@pytest.mark.parametrize("username", ["a|b", "a,b", "a b", "a...b", "../x", "ä", ""])
+@pytest.mark.parametrize("username", ["a|b", "a,b", "a b", "a...b", "../x", "ä", "", "a" * 5000])
 def test_a_key_is_always_legal_in_a_partition(db: sa.Connection, username: str) -> None:
     key = connect(db, username=username).account_key
     assert key
     assert not set(key) & set("|, /\\")
     assert "..." not in key
+    assert len(key) <= 60
 
 
 def test_an_email_is_the_same_user_however_it_is_written(db: sa.Connection) -> None:
@@ -80,3 +84,24 @@ def test_a_first_backfill_is_claimed_once_and_its_window_never_moves(db: sa.Conn
 def test_an_unknown_key_says_where_the_known_ones_are(db: sa.Connection) -> None:
     with pytest.raises(UnknownAccountError, match="ig-pipeline connections list"):
         connections.by_account_key(db, "nobody")
+
+
+def test_one_consent_that_comes_back_twice_at_once_is_one_connection(database: sa.Engine) -> None:
+    def consent() -> None:
+        with database.begin() as db:
+            connect(db)
+
+    at_once(*[consent] * 6)
+    with reading(database) as db:
+        assert [made.account_key for made in connections.list_connections(db)] == ["acme.studio"]
+
+
+def test_users_who_connect_one_account_at_once_have_a_key_each(database: sa.Engine) -> None:
+    def consent(number: int) -> None:
+        with database.begin() as db:
+            connect(db, email=f"{number}@b.example")
+
+    at_once(*(partial(consent, number) for number in range(6)))
+    with reading(database) as db:
+        keys = {made.account_key for made in connections.list_connections(db)}
+    assert keys == {"acme.studio", *(f"acme.studio-{number}" for number in range(2, 7))}

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import sqlalchemy as sa
 
 from ig_pipeline.storage import sync_requests
+from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline_tests.storage.side_by_side import at_once
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = date(2026, 11, 19)
@@ -58,3 +60,37 @@ def test_a_request_is_launched_by_one(db: sa.Connection) -> None:
     stored = sync_requests.by_id(db, made.id)
     assert stored is not None
     assert (stored.status, stored.run_id, stored.options) == ("done", "r1", {"assets": ["account_insights"]})
+
+
+def test_what_is_finished_may_be_asked_for_again(db: sa.Connection) -> None:
+    first = ask(db, dedupe="x")
+    sync_requests.mark_launched(db, first.id, run_id="r1", now=NOW)
+    assert ask(db, dedupe="x").id == first.id
+    sync_requests.mark_done(db, first.id)
+    assert ask(db, dedupe="x").id != first.id
+
+
+def test_many_who_ask_for_the_same_at_once_get_one_request(database: sa.Engine) -> None:
+    asked: list[int] = []
+
+    def once() -> None:
+        with database.begin() as db:
+            asked.append(ask(db, dedupe="x").id)
+
+    at_once(*[once] * 6)
+    with reading(database) as db:
+        assert sync_requests.waiting(db) == 1
+    assert len(set(asked)) == 1
+
+
+def test_of_many_who_launch_a_request_at_once_one_does(database: sa.Engine) -> None:
+    with database.begin() as db:
+        made = ask(db)
+    launched: list[bool] = []
+
+    def once() -> None:
+        with database.begin() as db:
+            launched.append(sync_requests.mark_launched(db, made.id, run_id="r", now=NOW))
+
+    at_once(*[once] * 6)
+    assert sorted(launched) == [False] * 5 + [True]

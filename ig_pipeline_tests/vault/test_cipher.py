@@ -1,16 +1,21 @@
 """The key ring: what it reads, what it refuses, and the key file of the embedded default."""
 
+import base64
 import logging
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from ig_pipeline.settings import load_settings
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
 
 TOKEN = SecretStr("EAAcanary-secret-0123456789")
+KEY = new_key()
+FINGERPRINT = KeyRing([KEY]).encrypt(TOKEN, bound_to="r").split(".")[1]
 
 
 def test_what_is_encrypted_can_be_read_for_the_same_row_only() -> None:
@@ -81,3 +86,55 @@ def test_processes_that_start_together_end_with_one_key(tmp_path: Path) -> None:
         thread.join()
     sealed = rings[0].encrypt(TOKEN, bound_to="r")
     assert [ring.decrypt(sealed, bound_to="r") for ring in rings] == [TOKEN] * 8
+
+
+def test_a_key_file_that_was_there_still_reads_when_keys_are_set(tmp_path: Path) -> None:
+    embedded = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    sealed = KeyRing.from_settings(embedded).encrypt(TOKEN, bound_to="r")
+    key = new_key().get_secret_value()
+    moved = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path), "IG_PIPELINE_ENCRYPTION_KEYS": key}, env_file=None)
+    ring = KeyRing.from_settings(moved)
+    assert ring.decrypt(sealed, bound_to="r") == TOKEN
+    assert not ring.is_current(sealed)
+
+
+def test_no_key_file_is_made_where_keys_are_set(tmp_path: Path) -> None:
+    key = new_key().get_secret_value()
+    KeyRing.from_settings(
+        load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path), "IG_PIPELINE_ENCRYPTION_KEYS": key}, env_file=None)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"canary-secret", b"\xff\xfe"])
+def test_a_damaged_key_file_is_named_and_not_shown(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "keys" / "token.key"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    with pytest.raises(KeyRingError) as caught:
+        KeyRing.from_settings(load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None))
+    assert str(file) in str(caught.value)
+    assert "canary-secret" not in str(caught.value)
+    assert file.read_bytes() == content
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("a file, where a folder should be")
+    with pytest.raises(KeyRingError, match="cannot be used"):
+        KeyRing.from_settings(load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None))
+
+
+@given(plain=st.text(min_size=1), row=st.text(), other=st.text())
+def test_whatever_is_sealed_comes_back_for_its_row_and_no_other(plain: str, row: str, other: str) -> None:
+    ring = KeyRing([KEY])
+    sealed = ring.encrypt(SecretStr(plain), bound_to=row)
+    assert ring.decrypt(sealed, bound_to=row).get_secret_value() == plain
+    if other != row:
+        with pytest.raises(KeyRingError):
+            ring.decrypt(sealed, bound_to=other)
+
+
+@given(st.one_of(st.text(), st.binary().map(lambda raw: f"v1.{FINGERPRINT}.{base64.urlsafe_b64encode(raw).decode()}")))
+def test_whatever_else_stands_in_the_column_is_refused_in_one_way(damaged: str) -> None:
+    with pytest.raises(KeyRingError):
+        KeyRing([KEY]).decrypt(damaged, bound_to="r")

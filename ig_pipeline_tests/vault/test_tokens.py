@@ -142,11 +142,40 @@ async def test_rotation_moves_every_token_to_the_first_key(database: sa.Engine) 
     assert await TokenVault(database, KeyRing([new]), Meta(), clock=lambda: NOW).token_of("acme.studio") == OLD
 
 
-async def test_no_byte_of_the_database_shows_a_token(database: sa.Engine) -> None:
-    vault_with(database, Meta(), days_left=40)
-    with database.connect() as db:
-        for table in sa.inspect(database).get_table_names():
-            assert "canary" not in repr(db.execute(sa.text(f'select * from "{table}"')).all())
+async def test_a_death_sentence_for_a_token_that_was_replaced_meanwhile_is_not_carried_out(
+    database: sa.Engine,
+) -> None:
+    """The owner connects again while Meta is still refusing the old token."""
+    keys = KeyRing([new_key()])
+
+    class SlowRefusal(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            vault_with(database, Meta(), days_left=60, keys=keys)
+            raise TokenDeadError("gone", cause="expired", advice="Connect again.")
+
+    vault = vault_with(database, SlowRefusal(), days_left=2, keys=keys)
+    await vault.refresh_if_due("acme.studio")
+    with reading(database) as db:
+        assert by_account_key(db, "acme.studio").status == "connected"
+
+
+async def test_a_lease_is_waited_for_until_it_ends_and_then_passes_on(database: sa.Engine) -> None:
+    """Its holder was killed in the middle: nobody gives it back."""
+    meta, passed = Meta(), timedelta()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal passed
+        passed += timedelta(seconds=max(seconds, 5))
+
+    keys = KeyRing([new_key()])
+    vault_with(database, meta, days_left=2, keys=keys)
+    vault = TokenVault(database, keys, meta, clock=lambda: NOW + passed, sleep=sleep)
+    with database.begin() as db:
+        row = token_rows.read(db, "acme.studio")
+        assert token_rows.take_lease(db, row, owner="killed", now=NOW, until=NOW + timedelta(seconds=90))
+    assert await vault.token_of("acme.studio") == FRESH
+    assert meta.calls == 1
+    assert timedelta(seconds=90) < passed < timedelta(seconds=120)
 
 
 # Two processes, each with its own interpreter, ask for the same due token at the same moment.
