@@ -103,3 +103,13 @@ def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit:
 
 def _entries() -> sa.Select[Any]:
     return sa.select(*(table.c[name] for name in _FIELDS))
+
+
+def newest_written(db: sa.Connection, asset: str) -> dict[str, datetime]:
+    """Account key → when a cell of `asset` was last written (UTC)."""
+    rows = db.execute(
+        sa.select(table.c.account_key, sa.func.max(table.c.finished_at).label("last"))
+        .where(table.c.asset == asset, table.c.status.in_(WRITTEN))
+        .group_by(table.c.account_key)
+    )
+    return {row.account_key: row.last for row in rows}

@@ -271,3 +271,65 @@ media_backfills = sa.Table(
     sa.Index(None, "u_id", "status"),
     sa.Index("ix_media_backfills_started_at", "started_at"),
 )
+
+audience_demographics = sa.Table(
+    "audience_demographics",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("observed_on", sa.Date, nullable=False),
+    sa.Column("metric", sa.Text, nullable=False),
+    sa.Column("breakdown", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("people", sa.BigInteger, nullable=False),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "observed_on", "metric", "breakdown", "value"),
+)
+
+online_followers = sa.Table(
+    "online_followers",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("hour", sa.Integer, nullable=False),
+    sa.Column("followers", sa.BigInteger, nullable=False),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "date", "hour"),
+)
+
+STORY_NUMBERS = (
+    "reach",
+    "views",
+    "replies",
+    "shares",
+    "total_interactions",
+    "reposts",
+    "follows",
+    "profile_visits",
+    "profile_activity",
+    "navigation",
+    "link_clicks",
+)
+
+stories = sa.Table(
+    "stories",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("media_id", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("posted_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("media_type", sa.Text),
+    sa.Column("permalink", sa.Text),
+    sa.Column("caption", sa.Text),
+    *(sa.Column(name, sa.BigInteger) for name in STORY_NUMBERS),
+    sa.Column("absences", sa.JSON, nullable=False),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "media_id"),
+    sa.Index(None, "account_id", "date"),
+)

@@ -6,17 +6,13 @@ Decides when something is asked again, recorded as failed or deferred. How an as
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
-from datetime import date, datetime
-
-import sqlalchemy as sa
+from datetime import date
 
 from ig_pipeline.graph_api.days import windows_of
-from ig_pipeline.graph_api.errors import TokenDeadError
-from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, by_id, mark_reconnect_required
 from ig_pipeline.sync.account_insights import account_insights
 from ig_pipeline.sync.daily_metrics import UPSTREAM, daily_metrics
 from ig_pipeline.sync.failures import echo, may_pass
-from ig_pipeline.sync.ledger import defer, record
+from ig_pipeline.sync.losses import write_down_lost
 from ig_pipeline.sync.media_engagement import media_engagement
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
 from ig_pipeline.sync.session import AccountSession
@@ -119,25 +115,6 @@ class AccountSync:
             self._lost.append(result)
 
     async def _write_down_lost(self) -> None:
-        """Failed and deferred cells with their consequences, in one transaction: ledger, request, reconnect mark."""
-        if not self._lost:
-            return
-        session, lost = self._session, self._lost
-
-        def write(db: sa.Connection) -> None:
-            now = session.now()
-            record(db, lost, run_id=session.run_id, started_at=self._started_at, finished_at=now)
-            defer(db, session.connection, lost, run_id=session.run_id, now=now)
-            if isinstance(session.stopped, TokenDeadError):
-                _mark(db, session.connection, session.stopped, now)
-
-        await session.write(write)
-        for result in lost:
+        await write_down_lost(self._session, self._lost, started_at=self._started_at, ask_again=True)
+        for result in self._lost:
             self._emit(result)
-
-
-def _mark(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:
-    """Out of every later plan, unless the owner has connected again while this run went on with the old token."""
-    current = by_id(db, connection.id)
-    if current.status in (CONNECTED, RECONNECT_REQUIRED) and current.connected_at == connection.connected_at:
-        mark_reconnect_required(db, connection.id, message=dead.advice, now=now)

@@ -1,0 +1,16 @@
+"""`stories`: one row a story with the numbers of the last time it was seen alive."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from ig_pipeline.storage.tables import stories
+from ig_pipeline.storage.upsert import Written, upsert
+
+KEY = ("u_id", "account_id", "media_id")
+
+
+def save_stories(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
+    """Write stories as they are now; one that has expired keeps its last numbers."""
+    return upsert(db, stories, rows, key=KEY)
