@@ -130,7 +130,7 @@ def _read_pages(rows: list[Json]) -> list[FoundAccount]:
 def _identifier(row: Json, name: str) -> str:
     """Ids come as strings or as bare integers beyond 2^53; Python keeps both exact (facts §3.2)."""
     value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isdigit():
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isdecimal():
         raise MalformedAnswerError(f"The account has no usable {name}.")
     return str(value)
 

@@ -30,6 +30,9 @@ from ig_pipeline.graph_api.errors import (
 # Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
 DEFAULT_BLOCK = timedelta(minutes=15)
 
+# Retries wait longer than this in sum; a gateway that asks for more than that means it.
+_SHORT_WAIT = 60
+
 _RATE_LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _APP_WIDE_CODES = frozenset({4})
 _TOKEN_CODES = frozenset({102, 104, 190})
@@ -278,25 +281,32 @@ def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
 
 
 def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) -> GraphError:
-    if status == 429:
+    """Not the Graph API's own words. Its limits always come with a code: a bare 429 is a gateway's, of the moment."""
+    origin = Origin(status=status)
+    wait = _seconds(headers.get("retry-after"))
+    if status == 429 and (regain_time(headers, now) is not None or (wait or 0) > _SHORT_WAIT):
         return RateLimitedError(
             "Meta's rate limit is reached. Nothing more is asked until access returns.",
             retry_at=_retry_at(headers, now),
             scope="account",
-            origin=Origin(status=status),
+            origin=origin,
         )
+    if status == 429:
+        return TransientError("A gateway of Meta asks to slow down (HTTP 429).", origin=origin)
     kind = headers.get("content-type", "no content type")
-    return MalformedAnswerError(
-        f"The answer (HTTP {status}, {kind}) is not what the Graph API sends.", origin=Origin(status=status)
-    )
+    return MalformedAnswerError(f"The answer (HTTP {status}, {kind}) is not what the Graph API sends.", origin=origin)
 
 
 def _retry_at(headers: Mapping[str, str], now: datetime) -> datetime:
     named = regain_time(headers, now)
     if named is not None:
         return named
-    seconds = headers.get("retry-after", "")
-    return now + (timedelta(seconds=int(seconds)) if seconds.isdigit() else DEFAULT_BLOCK)
+    seconds = _seconds(headers.get("retry-after"))
+    return now + (DEFAULT_BLOCK if seconds is None else timedelta(seconds=seconds))
+
+
+def _seconds(header: str | None) -> int | None:
+    return int(header) if header and header.isdecimal() else None
 
 
 def _integer(value: object) -> int | None:
@@ -304,7 +314,7 @@ def _integer(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    return int(value) if isinstance(value, str) and value.isdecimal() else None
 
 
 def _json_object(text: str | None) -> Mapping[str, object]:

@@ -118,7 +118,7 @@ async def fetch_online_followers(
         days = found.values[ONLINE_FOLLOWERS]
         for day, hours in days.items():
             if hours and window[0] <= day <= window[1]:
-                values[day] = {int(hour): people for hour, people in hours.items() if hour.isdigit()}
+                values[day] = {int(hour): people for hour, people in hours.items() if hour.isdecimal()}
     return OnlineFollowers(values, _days_missing(values, first, last, oldest), meter.calls)
 
 

@@ -91,7 +91,7 @@ def _token(row: Json) -> SecretStr:
 
 def _expiry(row: Json, now: datetime) -> datetime | None:
     seconds = row.get("expires_in")
-    if isinstance(seconds, str) and seconds.isdigit():
+    if isinstance(seconds, str) and seconds.isdecimal():
         seconds = int(seconds)
     return now + timedelta(seconds=seconds) if isinstance(seconds, int) and seconds > 0 else None
 

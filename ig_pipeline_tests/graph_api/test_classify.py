@@ -177,8 +177,20 @@ def test_wrong_app_credentials_are_no_passing_problem(message: str, code: int) -
     assert "IG_PIPELINE_APP_SECRET" in str(found)
 
 
-def test_429_without_a_body_is_a_rate_limit() -> None:
-    found = classify(429, {"Retry-After": "120"}, None, now=NOW)
+def test_a_bare_429_is_a_gateways_and_passes() -> None:
+    for headers in ({}, {"Retry-After": "5"}, {"Retry-After": "soon"}):
+        assert type(classify(429, headers, "Too Many Requests", now=NOW)) is TransientError
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "120"},
+        {"X-Business-Use-Case-Usage": '{"1":[{"call_count":100,"estimated_time_to_regain_access":2}]}'},
+    ],
+)
+def test_a_429_that_names_its_end_is_a_rate_limit(headers: Mapping[str, str]) -> None:
+    found = classify(429, headers, None, now=NOW)
     assert isinstance(found, RateLimitedError)
     assert found.retry_at == NOW + timedelta(seconds=120)
 
