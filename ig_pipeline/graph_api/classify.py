@@ -213,7 +213,7 @@ def _by_subcode(answer: _Answer) -> GraphError | None:
         return ObjectGoneError(
             f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
         )
-    if answer.subcode in _CODE_USED_SUBCODES:
+    if answer.subcode in _CODE_USED_SUBCODES or "verification code" in answer.message:
         return LoginCodeError(f"{answer.message} Start connecting again from the beginning.", origin=answer.origin)
     return None
 

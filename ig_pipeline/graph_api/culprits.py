@@ -16,9 +16,11 @@ T = TypeVar("T")
 Metrics = tuple[str, ...]
 Ask = Callable[[Metrics], Awaitable[Mapping[str, T]]]
 
-# A metric counts as silently missing after so many answers to a question of its own lacked it. One would call every
-# 1,500th lossy answer of a storm an absence for good.
-RE_ASKS = 2
+# A metric counts as silently missing after so many answers to a question of its own lacked it as well. In a storm
+# with one lossy answer in fifty, one such question would call every 2,400th metric an absence, three one in 6 million.
+# Where silence has a documented reason, the second one is believed.
+RE_ASKS = 3
+RE_ASKS_IF_EXPECTED = 2
 # Reasons that may hold for one metric and not for its neighbour; the others are about the post as a whole.
 _OF_A_METRIC = frozenset({"too_few_people", "too_few_followers"})
 # Refusals that are about the request as a whole; no metric is to blame.
@@ -122,7 +124,10 @@ async def _halve(
 
 
 async def _ask_again(missing: Metrics, ask: Ask[T], found: Found[T]) -> None:
-    for _ in range(RE_ASKS):
+    for asked in range(RE_ASKS):
+        silent = [m for m in missing if asked == RE_ASKS_IF_EXPECTED and _needs_followers(m)]
+        found.absences.update({metric: silent_absence(metric) for metric in silent})
+        missing = tuple(metric for metric in missing if metric not in silent)
         if not missing:
             return
         try:
