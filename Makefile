@@ -6,8 +6,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := $(shell command -v uv)
 ONCE ?=
 PORT ?=
+RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo test lint types check constraints clean
+.PHONY: help setup setup-dev demo test fidelity lint types check constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +41,9 @@ demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: 
 
 test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
+	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

@@ -3,7 +3,7 @@
 Truth is asked for "as of an instant", without the API and its rules. Nothing here knows requests or JSON.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -11,7 +11,7 @@ from functools import lru_cache
 from ig_pipeline.simulator.daily import INTERACTIONS, final_value, shown, together
 from ig_pipeline.simulator.days import day_of, starts
 from ig_pipeline.simulator.feed import DAY_ZERO, OPENED, number_of_posts, posts_of_day, stories_of_day
-from ig_pipeline.simulator.ids import MediaPlace, place_of
+from ig_pipeline.simulator.ids import place_of
 from ig_pipeline.simulator.kinds import Kind
 from ig_pipeline.simulator.posts import Post
 
@@ -35,9 +35,11 @@ class Account:
     """One account.
 
     `archive`: its posts, newest first, when they are given instead of drawn (a world shaped like a recording).
-    `reported_media`: what `media_count` says, when that is given too. `page_id`, `user_id`, `app_user_id`: its Facebook
-    Page, its owner on Facebook, its owner's id for the app on Instagram Login. `owned_by_business`: the Page is
-    visible to `/me/accounts` only with the scope business_management (facts §3.1).
+    `given_stories`: likewise its stories. `reported_media`: what `media_count` says, when that is given too.
+    `known_people`: how many people a demographic metric describes, by its name, where given.
+    `page_id`, `user_id`, `app_user_id`: its Facebook Page, its owner on Facebook, its owner's id for the app on
+    Instagram Login. `owned_by_business`: the Page is visible to `/me/accounts` only with the scope
+    business_management (facts §3.1).
     """
 
     seed: int
@@ -54,7 +56,8 @@ class Account:
     owned_by_business: bool = False
     archive: tuple[Post, ...] | None = None
     reported_media: int | None = None
-    engaged_share: float = 0.06
+    given_stories: tuple[Post, ...] = ()
+    known_people: Mapping[str, int] = field(default_factory=dict, compare=False)
     _days: dict[date, tuple[Post, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -91,21 +94,26 @@ class Account:
     def post(self, media_id: str) -> Post | None:
         """The post, or the story, with this id; None when the account never made it."""
         if self.archive is not None:
-            return next((post for post in self.archive if post.id == media_id), None)
+            return next((post for post in (*self.archive, *self.given_stories) if post.id == media_id), None)
         place = place_of(media_id)
         if place is None or place.account != self.position:
             return None
         day = DAY_ZERO + timedelta(days=place.day)
         return next((post for post in (*self.posts_on(day), *self.stories_on(day)) if post.id == media_id), None)
 
-    def posts_at(self, place: MediaPlace) -> tuple[Post, ...]:
-        """The posts of the day an id stands for: one of them has the child or comment with that id."""
-        return self.posts_on(DAY_ZERO + timedelta(days=place.day)) if place.account == self.position else ()
+    def posts_around(self, object_id: str) -> tuple[Post, ...]:
+        """Posts of which one has the child or comment with this id, if any has."""
+        if self.archive is not None:
+            return self.archive
+        place = place_of(object_id)
+        if place is None or place.account != self.position:
+            return ()
+        return self.posts_on(DAY_ZERO + timedelta(days=place.day))
 
     def stories_on(self, day: date) -> tuple[Post, ...]:
         """The stories of a Pacific day, oldest first."""
         if self.archive is not None:
-            return ()
+            return tuple(story for story in self.given_stories if story.day == day)
         return stories_of_day(seed=self.seed, position=self.position, kind=self.kind, day=day)
 
     def live_stories(self, at: datetime) -> list[Post]:
@@ -127,7 +135,7 @@ class Account:
     def gives_insights(self, post: Post, at: datetime) -> bool:
         """Whether the post was made after the account's latest conversion (facts §2.2)."""
         converted = self.converted_at(at)
-        return converted is None or post.at >= converted
+        return not post.before_conversion and (converted is None or post.at >= converted)
 
     # ---- truth -------------------------------------------------------------------------------------------------
 

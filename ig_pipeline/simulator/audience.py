@@ -94,12 +94,14 @@ _WEIGHTS: dict[str, dict[str, float]] = {
     "age": {"13-17": 2, "18-24": 18, "25-34": 38, "35-44": 24, "45-54": 11, "55-64": 5, "65+": 2},
     "gender": {"F": 46, "M": 45, "U": 9},
 }
-_PEOPLE = {"follower_demographics": 1.0, "reached_audience_demographics": 0.5}
+# How many people a metric describes, as a share of the followers.
+_PEOPLE = {"follower_demographics": 1.0, "reached_audience_demographics": 0.5, "engaged_audience_demographics": 0.06}
 
 
 def people_behind(account: Account, metric: str) -> int:
     """How many people a demographic metric describes."""
-    return int(account.followers_count() * _PEOPLE.get(metric, account.engaged_share))
+    known = account.known_people.get(metric)
+    return int(account.followers_count() * _PEOPLE[metric]) if known is None else known
 
 
 def demographics(account: Account, metric: str, breakdowns: tuple[str, ...]) -> list[dict[str, Any]]:

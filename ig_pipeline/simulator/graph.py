@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.fields import Field, parse_fields
-from ig_pipeline.simulator.ids import COMMENT_PART, place_of
 from ig_pipeline.simulator.lists import media_page, story_page
 from ig_pipeline.simulator.media_insights import media_insights
 from ig_pipeline.simulator.people import (
@@ -77,12 +76,8 @@ def find(world: World, object_id: str) -> Found | None:
         return None
     if post := owner.post(object_id):
         return Found(owner, post, post)
-    place = place_of(object_id)
-    if place is None:
-        return None
-    for post in owner.posts_at(place):
-        parts: tuple[Child | Comment, ...] = post.comments if place.part >= COMMENT_PART else post.children
-        for part in parts:
+    for post in owner.posts_around(object_id):
+        for part in post.parts:
             if part.id == object_id:
                 return Found(owner, part, post)
     return None

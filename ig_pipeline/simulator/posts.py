@@ -43,7 +43,8 @@ class Post:
     """A post or story as the world knows it; final counts, before the growth of `count`.
 
     `legacy_id`: the `ig_id`. `caption` None: the owner wrote none. `has_file` False: `media_url` is withheld.
-    `shows_likes` False: the owner hid the like count. `converted` False: posted before the account's conversion.
+    `shows_likes` False: the owner hid the like count. `gives_views` False: a video too old for the metric.
+    `before_conversion`: posted before the account's conversion, where that is given and not drawn.
     """
 
     id: str
@@ -62,11 +63,17 @@ class Post:
     gives_views: bool = True
     shared_to_facebook: bool = False
     grows: bool = True
+    before_conversion: bool = False
 
     @property
     def day(self) -> date:
         """The Pacific day it was posted on."""
         return day_of(self.at)
+
+    @property
+    def parts(self) -> tuple["Post | Child | Comment", ...]:
+        """Everything with an id of its own: the post, its children and comments."""
+        return (self, *self.children, *self.comments)
 
     @property
     def sort_key(self) -> tuple[datetime, str]:

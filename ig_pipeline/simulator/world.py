@@ -50,7 +50,7 @@ class Person:
 
 
 class World:
-    """`accounts` of the given `kinds` (in order, repeated as needed), or exactly the accounts `given`.
+    """`accounts` of the given `kinds`, in order and repeated as needed, or exactly those `given`, owned by `people`.
 
     Besides each account's owner there is one agency, a person with a role on every Page, to page through.
     """
@@ -62,6 +62,7 @@ class World:
         *,
         kinds: Sequence[str] = tuple(KINDS),
         given: Sequence[Account] | None = None,
+        people: Sequence[Person] = (),
         app_id: str = DEFAULT_APP_ID,
         app_secret: str = DEFAULT_APP_SECRET,
     ) -> None:
@@ -69,6 +70,7 @@ class World:
         if unknown:
             raise ValueError(f"unknown kinds of account {sorted(unknown)}; there are {', '.join(KINDS)}")
         self.seed = seed
+        self._people = {person.id: person for person in people}
         self.app_id = app_id
         self.app_secret = app_secret
         drawn = [_draw(seed, n, KINDS[kinds[n % len(kinds)]], nth=n // len(kinds)) for n in range(accounts)]
@@ -84,12 +86,15 @@ class World:
 
     def owner_of_media(self, media_id: str) -> Account | None:
         """The account that made this post, story, child or comment; None for an id of no world."""
-        if place := place_of(media_id):
-            return self.accounts[place.account] if place.account < len(self.accounts) else None
-        return next((a for a in self.accounts if a.archive is not None and a.post(media_id)), None)
+        if account := self._archived.get(media_id):
+            return account
+        place = place_of(media_id)
+        return self.accounts[place.account] if place and place.account < len(self.accounts) else None
 
     def person(self, user_id: str) -> Person | None:
         """The person with this Facebook id, or None."""
+        if user_id in self._people:
+            return self._people[user_id]
         if user_id == self.agency.id:
             return self.agency
         account = self._by_user.get(user_id)
@@ -105,6 +110,8 @@ class World:
 
     def owner_of(self, account: Account) -> Person:
         """The person on Facebook behind an account: its Page, and every other one has one without Instagram."""
+        if account.user_id in self._people:
+            return self._people[account.user_id]
         pages = [self._page_of(account)]
         if account.position % 2 == 0 and not account.owned_by_business:
             notes = object_id(_PAGE, self.seed, 50_000 + account.position)
@@ -131,6 +138,16 @@ class World:
     @cached_property
     def _by_user(self) -> dict[str, Account]:
         return {id_: account for account in self.accounts for id_ in (account.user_id, account.app_user_id)}
+
+    @cached_property
+    def _archived(self) -> dict[str, Account]:
+        """Every id of given posts, stories, children and comments."""
+        return {
+            item.id: account
+            for account in self.accounts
+            for post in (*(account.archive or ()), *account.given_stories)
+            for item in post.parts
+        }
 
     @cached_property
     def _pages(self) -> dict[str, Page]:
