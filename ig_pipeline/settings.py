@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -82,6 +83,30 @@ class Settings(BaseModel):
         ("cdninstagram.com", "fbcdn.net"),
         description="Hosts media files may come from, with their subdomains, comma-separated.",
     )
+    web_host: str = Field(
+        "127.0.0.1",
+        description="Address the web service listens on; any but loopback needs IG_PIPELINE_API_TOKEN.",
+    )
+    web_port: int = Field(8080, description="Port the web service listens on.", ge=0, le=65535)
+    public_url: str | None = Field(
+        None,
+        description=(
+            "Address people reach the web service at, e.g. https://insights.example.com. With Meta, register this plus "
+            "/v1/connections/instagram/callback as redirect URI. Empty: where it listens."
+        ),
+    )
+    proxy_addresses: str = Field(
+        "", description="Reverse proxies, comma-separated, whose X-Forwarded-For names the caller. Empty: none."
+    )
+    api_token: SecretStr | None = Field(
+        None, description="Bearer token for reading over HTTP. Empty: anybody, but on loopback only."
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="Bearer token for asking for syncs and deletions over HTTP. Empty: nobody may."
+    )
+    public_requests_per_minute: int = Field(
+        120, description="Requests a minute that one address may make where no token is asked for.", ge=1
+    )
 
     @field_validator("encryption_keys", "media_hosts", mode="before")
     @classmethod
@@ -106,6 +131,22 @@ class Settings(BaseModel):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http:// or https:// address without query")
+        return value.rstrip("/")
+
+    @property
+    def effective_public_url(self) -> str:
+        """`public_url`, or the address the web service listens on, without a trailing slash."""
+        host = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
+        return self.public_url or f"http://{host}:{self.web_port}"
 
     @property
     def home(self) -> Path:

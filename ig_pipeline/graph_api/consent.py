@@ -22,13 +22,17 @@ class NoProfessionalAccountError(GraphError):
 
 @dataclass(frozen=True)
 class Consent:
-    """A token that works and what it opens. `expires_at` (UTC) and `scopes` are None and empty where nobody tells."""
+    """A token that works and what it opens. `expires_at` (UTC) and `scopes` are None and empty where nobody tells.
+
+    `person_ids`: who consented, by the ids Meta names that person with in its callbacks to the app.
+    """
 
     login: Login
     token: SecretStr
     expires_at: datetime | None
     scopes: tuple[str, ...]
     accounts: tuple[FoundAccount, ...]
+    person_ids: tuple[str, ...] = ()
 
 
 async def complete_login(client: GraphClient, app: MetaApp, login: Login, code: str, *, redirect_uri: str) -> Consent:
@@ -39,9 +43,10 @@ async def complete_login(client: GraphClient, app: MetaApp, login: Login, code: 
     """
     meta = MetaLogin(client, app)
     grant = await meta.exchange_code(login, code, redirect_uri=redirect_uri)
-    scopes = grant.scopes
+    scopes, person_id = grant.scopes, grant.user_id
     if login == "facebook":
-        scopes = (await inspect_token(client, app, grant.token)).scopes
+        facts = await inspect_token(client, app, grant.token)
+        scopes, person_id = facts.scopes, facts.user_id
     missing = missing_scopes(login, scopes)
     if scopes and missing:
         raise PermissionMissingError(
@@ -49,7 +54,8 @@ async def complete_login(client: GraphClient, app: MetaApp, login: Login, code: 
         )
     fresh = await meta.long_lived(login, grant.token)
     accounts = await find_granted_accounts(client, app, fresh.token, login)
-    return Consent(login, fresh.token, fresh.expires_at, scopes, _some(accounts, login))
+    people = (person_id,) if person_id else ()
+    return Consent(login, fresh.token, fresh.expires_at, scopes, _some(accounts, login), people)
 
 
 async def adopt_token(client: GraphClient, app: MetaApp | None, login: Login, token: SecretStr) -> Consent:

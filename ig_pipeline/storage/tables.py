@@ -270,6 +270,61 @@ media_backfills = sa.Table(
     sa.Column("finished_at", UtcDateTime),
     sa.Index(None, "u_id", "status"),
     sa.Index("ix_media_backfills_started_at", "started_at"),
+
+
+oauth_states = sa.Table(
+    "oauth_states",
+    metadata,
+    _key(),
+    sa.Column("state_hash", sa.Text, nullable=False, unique=True),
+    sa.Column("browser_hash", sa.Text, nullable=False),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("login", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("used_at", UtcDateTime),
+    sa.Column("outcome", sa.JSON),
+    sa.Index(None, "browser_hash"),
+    sa.Index(None, "created_at"),
+)
+
+# Who Meta means in a signed request: a person's id as our app knows it, several per connection.
+meta_people = sa.Table(
+    "meta_people",
+    metadata,
+    sa.Column("person_id", sa.Text, primary_key=True),
+    sa.Column("connection_id", BigKey, sa.ForeignKey("user_tokens.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index(None, "connection_id"),
+)
+
+signed_requests_seen = sa.Table(
+    "signed_requests_seen",
+    metadata,
+    sa.Column("signature_hash", sa.Text, primary_key=True),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
+deletion_requests = sa.Table(
+    "deletion_requests",
+    metadata,
+    _key(),
+    sa.Column("code", sa.Text, nullable=False, unique=True),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    # Whom it is about; emptied when the work is done, for then nothing may name them.
+    sa.Column("targets", sa.JSON, nullable=False),
+    sa.Column("erased", sa.JSON, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("completed_at", UtcDateTime),
+    sa.Index(None, "status"),
+)
+
+graph_calls = sa.Table(
+    "graph_calls",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
 )
 
 audience_demographics = sa.Table(

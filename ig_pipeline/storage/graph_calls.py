@@ -1,0 +1,28 @@
+"""`graph_calls`: how many requests went to Meta, by endpoint and outcome, over all processes and for ever.
+
+Runs come and go; a counter that monitoring reads has to outlive them.
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ig_pipeline.storage.tables import graph_calls as table
+
+
+def add(db: sa.Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add calls by (endpoint, outcome). Sorted, so that two writers never wait for each other crosswise."""
+    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    for (endpoint, outcome), calls in sorted(counts.items()):
+        statement = insert.values(endpoint=endpoint, outcome=outcome, calls=calls)
+        db.execute(
+            statement.on_conflict_do_update(
+                index_elements=["endpoint", "outcome"], set_={"calls": table.c.calls + statement.excluded.calls}
+            )
+        )
+
+
+def totals(db: sa.Connection) -> dict[tuple[str, str], int]:
+    """Calls by (endpoint, outcome) since the database was made."""
+    return {(row.endpoint, row.outcome): row.calls for row in db.execute(sa.select(table))}

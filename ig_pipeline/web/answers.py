@@ -1,0 +1,96 @@
+"""What is stored → what is answered. Pure."""
+
+from datetime import datetime
+from urllib.parse import urlencode
+
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, Connection
+from ig_pipeline.storage.day_rows import DayRow
+from ig_pipeline.storage.deletion_requests import DeletionRequest
+from ig_pipeline.storage.overview import Standing
+from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.web.shapes import (
+    BackfillProgress,
+    ConnectionState,
+    Day,
+    DeletionState,
+    SyncRequestState,
+    is_known_status,
+)
+
+
+def action_of(connection: Connection) -> str | None:
+    """What the owner of a connection has to do, in a sentence; None when nothing."""
+    if connection.status == CONNECTED:
+        return None
+    if connection.status == DISCONNECTED:
+        return "Connect the account again to carry on with its history."
+    return connection.status_message or "Connect the account again."
+
+
+def reconnect_url(connection: Connection, settings: Settings) -> str:
+    """Where the owner connects again."""
+    return f"{settings.effective_public_url}/v1/connections/instagram/start?{urlencode({'email': connection.email})}"
+
+
+def connection_state(standing: Standing, settings: Settings) -> ConnectionState:
+    """One connection as the status endpoint shows it."""
+    connection, backfill = standing.connection, standing.backfill
+    return ConnectionState(
+        provider=connection.provider,
+        username=connection.username,
+        account=connection.account_key,
+        expires_at=connection.expires_at,
+        connected_at=connection.connected_at,
+        status=is_known_status(connection),
+        action=action_of(connection),
+        reconnect_url=None if connection.status == CONNECTED else reconnect_url(connection, settings),
+        last_synced_day=standing.last_day,
+        backfill=BackfillProgress(
+            state=backfill.state, days_done=backfill.done, days_total=backfill.total, days_failed=backfill.failed
+        ),
+    )
+
+
+def day_of(row: DayRow) -> Day:
+    """One row of a timeline."""
+    return Day(date=row.date, reach=row.reach, engagement=row.engagement)
+
+
+def deletion_state(deletion: DeletionRequest, settings: Settings) -> DeletionState:
+    """A deletion, by its code alone."""
+    return DeletionState(
+        confirmation_code=deletion.code,
+        status="done" if deletion.completed_at else "requested",
+        requested_at=deletion.requested_at,
+        completed_at=deletion.completed_at,
+        url=deletion_url(deletion, settings),
+    )
+
+
+def deletion_url(deletion: DeletionRequest, settings: Settings) -> str:
+    """The page a person can read."""
+    return f"{settings.effective_public_url}/deletions/{deletion.code}"
+
+
+def request_state(request: SyncRequest, settings: Settings) -> SyncRequestState:
+    """A request for work."""
+    statuses = {"queued": "queued", "launched": "launched", "done": "done", "failed": "failed"}
+    return SyncRequestState.model_validate(
+        {
+            "id": request.id,
+            "kind": request.kind,
+            "account": request.account_key,
+            "first": request.first,
+            "last": request.last,
+            "status": statuses[request.status],
+            "detail": request.detail,
+            "run_id": request.run_id,
+            "url": f"{settings.effective_public_url}/v1/sync/requests/{request.id}",
+        }
+    )
+
+
+def iso(instant: datetime | None) -> str | None:
+    """An instant as text."""
+    return instant.isoformat() if instant else None

@@ -1,0 +1,82 @@
+"""Puts the service together: routes, guards, refusals, documents, and the services while it runs.
+
+Nothing is opened before the server starts it, so an app can be made to read its documents alone.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from ig_pipeline.charts.daily_chart import warm_up
+from ig_pipeline.clock import Clock, utc_now
+from ig_pipeline.graph_api.hosts import MetaHosts
+from ig_pipeline.redaction import quiet_chatty_loggers
+from ig_pipeline.settings import Settings
+from ig_pipeline.web import openapi, problems
+from ig_pipeline.web.access import Access, check_bind_address
+from ig_pipeline.web.guards import Guards
+from ig_pipeline.web.pages import STATIC
+from ig_pipeline.web.routes import admin, connections, health, meta, pages, people, timeline
+from ig_pipeline.web.services import open_web_services
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> FastAPI:
+    """The service of `settings`. Raises `AddressRefusedError` where it would be open to the network."""
+    check_bind_address(settings)
+    quiet_chatty_loggers()
+    access = Access(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_web_services(settings, access=access, clock=clock, transport=transport) as services:
+            app.state.services = services
+            await run_in_threadpool(warm_up)
+            yield
+
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=version("ig-pipeline"),
+        lifespan=lifespan,
+        # Their pages load scripts from a CDN, which our policy forbids and nobody needs to read a document.
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for module in (connections, timeline, people, meta, health, admin, pages):
+        app.include_router(module.router)
+    app.mount("/static", _KeptFiles(directory=STATIC), name="static")
+    openapi.install(app)
+    hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
+    app.add_middleware(
+        Guards,
+        access=access,
+        dialog_hosts=(hosts.facebook_dialog, hosts.instagram_dialog),
+        https=settings.effective_public_url.startswith("https://"),
+    )
+    if access.open:
+        log.info("No IG_PIPELINE_API_TOKEN: whoever sits at this machine may read, and nobody else reaches us.")
+    return app
+
+
+class _KeptFiles(StaticFiles):
+    """Our files' addresses change with their content: a browser may keep them."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:  # noqa: ANN401  # the parent's business
+        response = super().file_response(*arguments, **options)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response

@@ -1,0 +1,154 @@
+"""Consent from the first click to the stored connection, and what each way of failing is called.
+
+Meta is asked in `graph_api.consent`; the state's rules are `storage.oauth_states`'; cookies and answers the route's.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi.concurrency import run_in_threadpool
+
+from ig_pipeline.graph_api.consent import Consent, NoProfessionalAccountError, complete_login
+from ig_pipeline.graph_api.errors import (
+    BadRequestError,
+    GraphError,
+    LoginCodeError,
+    PermissionMissingError,
+    RateLimitedError,
+    TransientError,
+)
+from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin
+from ig_pipeline.storage import deletion_requests, meta_people, oauth_states
+from ig_pipeline.storage.connections import Connection, list_connections
+from ig_pipeline.storage.oauth_states import LoginAttempt, StateFault, StateRefusedError
+from ig_pipeline.web.first_history import ask_for_history
+from ig_pipeline.web.problems import Problem
+from ig_pipeline.web.services import WebServices
+
+# 32 random bytes in base64url.
+SECRET_LENGTH = 43
+
+_STATE_PROBLEMS: dict[StateFault, tuple[int, str, str]] = {
+    "unknown": (400, "state_unknown", "This login was not started here."),
+    "foreign": (403, "state_foreign", "This login was started in another browser."),
+    "replayed": (409, "state_replayed", "This login has been completed already."),
+    "expired": (410, "state_expired", "This login took longer than ten minutes."),
+}
+# Without advice of its own, the error's sentence says what to do.
+_GRAPH_PROBLEMS: dict[type[GraphError], tuple[int, str, str, str | None]] = {
+    LoginDeclinedError: (403, "consent_declined", "Instagram was not connected.", None),
+    NoProfessionalAccountError: (422, "no_professional_account", "There is no professional account.", None),
+    PermissionMissingError: (403, "permission_missing", "A permission is missing.", None),
+    LoginCodeError: (400, "code_refused", "Instagram did not accept the login.", "Start connecting again."),
+    RateLimitedError: (503, "instagram_busy", "Instagram is busy.", "Try again in a few minutes."),
+    TransientError: (502, "instagram_unreachable", "Instagram does not answer.", "Try again in a minute."),
+}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where to send the person, and the cookie that has to come back."""
+
+    url: str
+    browser: str
+
+
+def new_secret() -> str:
+    """A state or a browser's cookie: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def begin(services: WebServices, email: str, *, browser: str | None) -> Begun:
+    """Start a login. A browser that has the cookie keeps it: two tabs may be under way. Raises `Problem`."""
+    app = _app(services)
+    known = browser if browser and len(browser) == SECRET_LENGTH and browser.isascii() else new_secret()
+    state, login = new_secret(), services.settings.login
+    with services.engine.begin() as db:
+        oauth_states.start(db, state=state, browser=known, email=email, login=login, now=services.clock())
+    url = MetaLogin(services.client, app).authorize_url(login, redirect_uri=services.redirect_uri, state=state)
+    return Begun(url, known)
+
+
+async def complete(services: WebServices, *, state: str, browser: str | None, code: str | None, declined: bool) -> bool:
+    """Take a callback to its end; whether a first backfill is on its way. Raises `Problem`, and then nothing is stored.
+
+    The state is used up before Meta is asked: a code is exchanged once, whoever sends it how often.
+    """
+    attempt = await run_in_threadpool(_claim, services, state, browser)
+    try:
+        if declined or not code:
+            raise LoginDeclinedError("Access to Instagram was declined. Nothing was stored.")
+        consent = await complete_login(
+            services.client,
+            _app(services),
+            "facebook" if attempt.login == "facebook" else "instagram",
+            code,
+            redirect_uri=services.redirect_uri,
+        )
+    except GraphError as error:
+        raise explain(error) from None
+    return await run_in_threadpool(_store, services, attempt, consent)
+
+
+def explain(error: GraphError) -> Problem:
+    """What went wrong between the person, Meta and us, as an answer. The first class that fits decides."""
+    for kind, (status, name, title, advice) in _GRAPH_PROBLEMS.items():
+        if isinstance(error, kind):
+            return Problem(status, name, title, advice or str(error))
+    return Problem(502, "instagram_refused", "Instagram refused the login.", str(error))
+
+
+def _app(services: WebServices) -> MetaApp:
+    try:
+        return MetaApp.from_settings(services.settings)
+    except BadRequestError as error:
+        raise Problem(503, "not_configured", "Connecting is not set up yet.", str(error)) from None
+
+
+def _claim(services: WebServices, state: str, browser: str | None) -> LoginAttempt:
+    try:
+        with services.engine.begin() as db:
+            return oauth_states.claim(db, state=state, browser=browser, now=services.clock())
+    except StateRefusedError as refused:
+        status, kind, title = _STATE_PROBLEMS[refused.fault]
+        raise Problem(status, kind, title, "Nothing was stored. Start connecting again.") from None
+
+
+def _store(services: WebServices, attempt: LoginAttempt, consent: Consent) -> bool:
+    """Every account the person ticked, in one transaction."""
+    now = services.clock()
+    with services.engine.begin() as db:
+        before = {connection.account_id: connection for connection in list_connections(db, email=attempt.email)}
+        _refuse_while_deleting(
+            deletion_requests.waiting(db), [before[a.account_id] for a in consent.accounts if a.account_id in before]
+        )
+        started = False
+        keys: list[str] = []
+        for account in consent.accounts:
+            connection = services.vault.store(
+                db,
+                email=attempt.email,
+                login=consent.login,
+                account_id=account.account_id,
+                username=account.username,
+                token=consent.token,
+                expires_at=consent.expires_at,
+                scopes=",".join(consent.scopes),
+            )
+            meta_people.remember(db, connection.id, consent.person_ids)
+            started |= ask_for_history(
+                db, connection, before=before.get(account.account_id), settings=services.settings, now=now
+            )
+            keys.append(connection.account_key)
+        oauth_states.finish(db, attempt, keys)
+    return started
+
+
+def _refuse_while_deleting(waiting: Sequence[deletion_requests.DeletionRequest], known: Sequence[Connection]) -> None:
+    """An account that is being erased comes back when it is gone: else the eraser would take the new one, too."""
+    leaving = {target.connection_id for deletion in waiting for target in deletion.targets}
+    if any(connection.id in leaving for connection in known):
+        raise Problem(
+            409, "being_deleted", "This account is being deleted.", "Connect it again when the deletion is done."
+        )

@@ -1,0 +1,80 @@
+"""The two OpenAPI documents: the public one, and the one with the admin's endpoints, which is not served.
+
+Every status a route can answer with is named where the route is defined.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from ig_pipeline.web.problems import MEDIA_TYPE, ProblemAnswer
+
+TITLE = "ig-pipeline"
+DESCRIPTION = (
+    "Connect Instagram professional accounts, see how they are, read their history. "
+    "Days are Instagram's: midnight to midnight in America/Los_Angeles. "
+    "Whatever is refused is answered in the form of RFC 9457; `type` names the reason and never changes."
+)
+
+_MEANINGS = {
+    400: "Refused; `type` says why.",
+    401: "The token is missing or wrong.",
+    403: "Not allowed; `type` says why.",
+    404: "There is no such thing.",
+    409: "Not in this state; `type` says why.",
+    410: "Too late.",
+    413: "The request's body is too large.",
+    415: "The body has another type than was asked for.",
+    422: "The request is incomplete or invalid.",
+    429: "Too many requests; `Retry-After` says when again.",
+    502: "Meta did not answer, or refused.",
+    503: "The database or the set-up is not ready.",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, for its `responses`."""
+    return {
+        status: {
+            "description": _MEANINGS[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}}},
+        }
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Serve the public document at `/openapi.json`."""
+
+    def public() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, [route for route in _api(app) if route.include_in_schema])
+        return app.openapi_schema
+
+    app.openapi = public  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def full_document(app: FastAPI) -> dict[str, Any]:
+    """The document with the hidden endpoints too."""
+    routes = _api(app)
+    hidden = [route for route in routes if not route.include_in_schema]
+    for route in hidden:
+        route.include_in_schema = True
+    try:
+        return _document(app, routes)
+    finally:
+        for route in hidden:
+            route.include_in_schema = False
+
+
+def _api(app: FastAPI) -> list[APIRoute]:
+    return [route for route in app.routes if isinstance(route, APIRoute) and "pages" not in route.tags]
+
+
+def _document(app: FastAPI, routes: list[APIRoute]) -> dict[str, Any]:
+    document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas[ProblemAnswer.__name__] = ProblemAnswer.model_json_schema()
+    return document

@@ -1,0 +1,78 @@
+"""What a person may ask about themselves: everything that is held, and to be forgotten."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse, Response
+
+from ig_pipeline.storage import deletion_requests, user_data
+from ig_pipeline.storage.connections import list_connections
+from ig_pipeline.storage.database import reading
+from ig_pipeline.web.answers import deletion_state
+from ig_pipeline.web.gates import admin, public, reader
+from ig_pipeline.web.openapi import refusals
+from ig_pipeline.web.problems import Problem
+from ig_pipeline.web.services import Services
+from ig_pipeline.web.shapes import DeletionState, Email
+
+router = APIRouter(tags=["people"])
+
+ConfirmationCode = Annotated[str, Query(pattern="^[A-Z2-9]{16}$", description="What the request was answered with.")]
+
+
+@router.get(
+    "/v1/users/export",
+    dependencies=[Depends(reader)],
+    response_model=dict[str, Any],
+    responses=refusals(401, 404, 422, 429, 503),
+    summary="All that is held about a user",
+)
+def export(services: Services, email: Email) -> Response:
+    """Every row, by table, without secrets."""
+    with reading(services.engine) as db:
+        found = user_data.export(db, email)
+    if found is None:
+        raise Problem(404, "no_user", "Nothing is held about this address.", "Check the address.")
+    return JSONResponse(found, headers={"Content-Disposition": 'attachment; filename="instagram-data.json"'})
+
+
+@router.delete(
+    "/v1/users",
+    status_code=202,
+    dependencies=[Depends(admin)],
+    response_model=DeletionState,
+    responses=refusals(401, 403, 404, 422, 429, 503),
+    summary="Forget a user, or one account of theirs",
+)
+def forget(
+    services: Services,
+    email: Email,
+    account: Annotated[str | None, Query(max_length=128, description="One connection; all when left out.")] = None,
+) -> DeletionState:
+    """Rows go at once; files, previews and cells of the grid within a minute of Dagster's. A tombstone stays."""
+    with services.engine.begin() as db:
+        mine = [
+            connection
+            for connection in list_connections(db, email=email)
+            if account is None or connection.account_key == account
+        ]
+        if not mine:
+            raise Problem(404, "no_connection", "There is no such connection.", "Check the address and the account.")
+        deletion = deletion_requests.request(db, mine, origin="admin", now=services.clock())
+    return deletion_state(deletion, services.settings)
+
+
+@router.get(
+    "/v1/deletions",
+    dependencies=[Depends(public)],
+    response_model=DeletionState,
+    responses=refusals(404, 422, 429, 503),
+    summary="How far a deletion is",
+)
+def deletion(services: Services, code: ConfirmationCode) -> DeletionState:
+    """For whoever has the confirmation code; it names nobody."""
+    with reading(services.engine) as db:
+        found = deletion_requests.by_code(db, code)
+    if found is None:
+        raise Problem(404, "no_deletion", "There is no deletion with this code.", "Check the code.")
+    return deletion_state(found, services.settings)

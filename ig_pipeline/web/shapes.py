@@ -1,0 +1,153 @@
+"""Answers and parameters of the HTTP interface, as the OpenAPI document shows them. Shapes only.
+
+Days are Instagram's: midnight to midnight in America/Los_Angeles. Instants are UTC with their zone.
+"""
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from fastapi import Query
+from pydantic import BaseModel, Field, StringConstraints
+
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.overview import BackfillState
+
+# No control characters: PostgreSQL refuses NUL in a text, and a log line is one line.
+EMAIL_PATTERN = r"^[^\s@\x00-\x1f\x7f<>\"]{1,64}@[^\s@\x00-\x1f\x7f<>\"]{1,189}$"
+
+Email = Annotated[
+    str,
+    StringConstraints(pattern=EMAIL_PATTERN, max_length=254, strip_whitespace=True, to_lower=True),
+    Query(description="Whose connections; the address the app knows its user by.", examples=["a@b.example"]),
+]
+Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to yesterday.")]
+Provider = Annotated[Literal["instagram"], Query(description="Only Instagram so far.")]
+
+ConnectionStatus = Literal["connected", "reconnect_required", "disconnected"]
+
+
+class Connected(BaseModel):
+    """Consent was given and stored."""
+
+    connected: bool
+    provider: str
+    backfill_started: bool = Field(description="False when there is history of the account already.")
+
+
+class BackfillProgress(BaseModel):
+    """How far the first backfill of a connection is."""
+
+    state: BackfillState
+    days_done: int
+    days_total: int
+    days_failed: int
+
+
+class ConnectionState(BaseModel):
+    """One connection."""
+
+    provider: str
+    username: str
+    account: str = Field(description="The connection's name in the grid and on the command line.")
+    expires_at: dt.datetime | None = Field(description="When the token ends unless renewed, which happens by itself.")
+    connected_at: dt.datetime
+    status: ConnectionStatus
+    action: str | None = Field(description="What its owner has to do; null when nothing.")
+    reconnect_url: str | None = Field(description="Where the owner does it.")
+    last_synced_day: dt.date | None
+    backfill: BackfillProgress
+
+
+class ConnectionList(BaseModel):
+    """All connections of one user."""
+
+    email: str
+    connections: list[ConnectionState]
+
+
+class Day(BaseModel):
+    """One Instagram day; null where a number is not there yet."""
+
+    date: dt.date
+    reach: int | None
+    engagement: int | None
+
+
+class AccountTimeline(BaseModel):
+    """One account's days."""
+
+    account: str
+    username: str
+    timeline: list[Day]
+
+
+class Timeline(BaseModel):
+    """A row a day, oldest first, for each account and in total."""
+
+    email: str
+    provider: str
+    timezone: str
+    first: dt.date
+    last: dt.date
+    timeline: list[Day] = Field(
+        description="All accounts added up. Reach counts people: somebody who saw two accounts counts twice."
+    )
+    accounts: list[AccountTimeline]
+
+
+class Disconnected(BaseModel):
+    """The tokens are destroyed and syncing has stopped; the history stays."""
+
+    disconnected: list[str] = Field(description="Names of the connections.")
+
+
+class DeletionState(BaseModel):
+    """A deletion and how far it is. Nothing in it names anybody."""
+
+    confirmation_code: str
+    status: Literal["requested", "done"]
+    requested_at: dt.datetime
+    completed_at: dt.datetime | None
+    url: str
+
+
+class MetaDeletionAnswer(BaseModel):
+    """What Meta wants to hear of a deletion callback."""
+
+    url: str
+    confirmation_code: str
+
+
+class Health(BaseModel):
+    """What was looked at and how it is."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, str]
+
+
+class SyncRequestState(BaseModel):
+    """A request for work and what became of it."""
+
+    id: int
+    kind: str
+    account: str
+    first: dt.date
+    last: dt.date
+    status: Literal["queued", "launched", "done", "failed"]
+    detail: str | None
+    run_id: str | None
+    url: str
+
+
+class SyncRequested(BaseModel):
+    """Requests, one per account, and where to follow each."""
+
+    requests: list[SyncRequestState]
+
+
+def is_known_status(connection: Connection) -> ConnectionStatus:
+    """The connection's status as the document promises it. Raises `ValueError` for one nobody knows."""
+    for known in ("connected", "reconnect_required", "disconnected"):
+        if connection.status == known:
+            return known
+    raise ValueError(f"{connection.account_key} has a status nobody knows: {connection.status}")
