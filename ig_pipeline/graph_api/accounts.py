@@ -4,7 +4,7 @@ Reading only; codes, tokens and their exchange are `oauth`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -20,13 +20,17 @@ ACCOUNT_FIELDS = "id,username,name,followers_count"
 
 @dataclass(frozen=True)
 class FoundAccount:
-    """A professional account a token can read. `followers_count` is None where the login does not tell."""
+    """A professional account a token can read. `followers_count` is None where the login does not tell.
+
+    `person_id`: with Instagram Login the id by which Meta's callbacks to the app name the account's owner.
+    """
 
     account_id: str
     username: str
     name: str | None
     followers_count: int | None
     login: Login
+    person_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def read_account(row: Json, login: Login) -> FoundAccount:
 def _read_me(answer: Json) -> list[FoundAccount]:
     if _text(answer, "account_type") == "PERSONAL":
         return []
-    return [read_account(answer, "instagram")]
+    # `user_id` is the professional account's id, `id` the owner's towards our app (facts §3.2).
+    return [replace(read_account(answer, "instagram"), person_id=_text(answer, "id"))]
 
 
 def read_page(page: Json) -> list[FoundAccount]:

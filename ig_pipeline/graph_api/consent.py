@@ -54,7 +54,7 @@ async def complete_login(client: GraphClient, app: MetaApp, login: Login, code: 
         )
     fresh = await meta.long_lived(login, grant.token)
     accounts = await find_granted_accounts(client, app, fresh.token, login)
-    people = (person_id,) if person_id else ()
+    people = tuple(person for person in (person_id, *(account.person_id for account in accounts)) if person)
     return Consent(login, fresh.token, fresh.expires_at, scopes, _some(accounts, login), people)
 
 

@@ -270,7 +270,7 @@ media_backfills = sa.Table(
     sa.Column("finished_at", UtcDateTime),
     sa.Index(None, "u_id", "status"),
     sa.Index("ix_media_backfills_started_at", "started_at"),
-
+)
 
 oauth_states = sa.Table(
     "oauth_states",
