@@ -34,6 +34,8 @@ from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_ser
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
+# How far behind Meta's our clock may be, in days, before a metric with a short history is given up.
+_CLOCK_DAYS = 2
 NO_ABSENCES: Mapping[str, Absence] = {}
 
 
@@ -77,7 +79,7 @@ async def fetch_series(
     for start, end in windows_of(first, last):
         wanted = tuple(metric for metric in metrics if metric not in absences)
         for begin, names in _by_first_day(wanted, start, end, today=oldest_known).items():
-            found = await _ask_series(client, credentials, names, (begin, end), meter)
+            found = await _ask_within_history(client, credentials, names, (begin, end), meter)
             for metric, points in found.values.items():
                 values[metric].update({day: point for day, point in points.items() if begin <= day <= end})
             absences.update(found.absences)
@@ -170,6 +172,27 @@ def _day_params(metrics: Metrics, day: date) -> dict[str, str | int]:
         "since": since,
         "until": until,
     }
+
+
+async def _ask_within_history(
+    client: GraphClient, credentials: Credentials, metrics: Metrics, days: tuple[date, date], meter: CallMeter
+) -> Found[dict[date, Point]]:
+    """The series of `metrics`; from a day or two later on where Meta finds the first day too old.
+
+    So a clock that is a day behind costs the oldest day of follower_count and not its thirty.
+    """
+    found = await _ask_series(client, credentials, metrics, days, meter)
+    for late in range(1, _CLOCK_DAYS + 1):
+        first = days[0] + timedelta(days=late)
+        refused = tuple(
+            metric
+            for metric, absence in found.absences.items()
+            if absence.reason == "history_limit" and metric not in found.values
+        )
+        if not refused or first > days[1]:
+            break
+        found.values.update((await _ask_series(client, credentials, refused, (first, days[1]), meter)).values)
+    return found
 
 
 async def _ask_series(

@@ -139,6 +139,8 @@ def _has_metrics(answer: Json) -> bool:
 def _node_parser(answer: Json) -> tuple[str, Parser]:
     if "instagram_business_account" in answer:
         return "accounts", lambda found: {str(found.get("id")): _linked(found)}
+    if not str(answer.get("user_id", answer.get("id"))).isdecimal():
+        return "none", _nothing  # a Page's post, a comment of it: objects of other products
     if _PROFILE_ONLY & answer.keys() or "media_type" not in answer:
         return "profile", lambda found: {
             k: v for k, v in vars(read_profile_fields(found)).items() if v not in (None, "")
@@ -154,7 +156,7 @@ def _insights(answer: Json) -> dict[str, Any]:
     """By what each row is: buckets with an end, a total, a total by breakdown, or a post's lifetime value."""
     values: dict[str, Any] = {}
     rows = rows_of(answer)
-    timed = [row for row in rows if any("end_time" in bucket for bucket in row.get("values", ()))]
+    timed = [row for row in rows if _has_buckets(row.get("values"))]
     for metric, points in read_series({"data": timed}).items():
         values.update({f"{metric}/{day}": point.value for day, point in points.items()})
     for metric, days in read_parts({"data": timed}).items():
@@ -167,6 +169,10 @@ def _insights(answer: Json) -> dict[str, Any]:
         for names, people in (read_breakdown({"data": [row]}, metric) or {}).items():
             values[f"{metric}/{', '.join(names)}"] = people
     return values
+
+
+def _has_buckets(values: object) -> bool:
+    return isinstance(values, list) and any(isinstance(bucket, dict) and "end_time" in bucket for bucket in values)
 
 
 def _accounts(answer: Json) -> dict[str, Any]:

@@ -140,6 +140,20 @@ async def test_days_of_23_and_25_hours_and_new_year_hold_the_truth(now: datetime
     assert_true(account, days, fetched, now)
 
 
+@pytest.mark.parametrize("behind", [1, 2])
+async def test_a_clock_that_is_behind_loses_only_the_days_meta_has_forgotten(
+    simulator: RunningSimulator, behind: int
+) -> None:
+    ours = NOW - timedelta(days=behind)
+    account, days = account_of(simulator, "busy"), month_before(ours)
+    async with client_at(simulator, Time(ours)) as client:
+        found = await fetch_series(client, credentials_of(simulator, account), first=days[0], last=days[-1])
+    assert set(found.values["reach"]) == set(days)
+    assert set(found.values["follower_count"]) == set(days[behind:])
+    assert found.absences["follower_count"].reason == "history_limit"
+    assert found.calls == 2 + behind
+
+
 async def test_a_year_of_posts_comes_in_pages_of_a_hundred(simulator: RunningSimulator) -> None:
     account = account_of(simulator, "busy")
     first, last = instagram_day(NOW) - timedelta(days=365), instagram_day(NOW)

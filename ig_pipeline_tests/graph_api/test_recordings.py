@@ -133,6 +133,8 @@ def test_other_shapes_find_their_parser() -> None:
         (f"{base}/1/insights?level=ad", '{"data":[{"spend":"1"}]}', "none", {}),
         ("https://scontent.cdninstagram.com/v/x.jpg", "JFIF", "none", {}),
         (f"{base}/1/insights", '{"data":[]}', "insights", {}),
+        (f"{base}/1/insights", '{"data":[{"name":"x","values":[3]},{"name":"y","values":null}]}', "insights", {}),
+        (f"{base}/1_2?fields=message", '{"id":"1_2","message":"x"}', "none", {}),
         (
             f"{base}/me/accounts?fields=id,instagram_business_account",
             '{"data":[{"id":"5","instagram_business_account":{"id":"17841400000000001"}},{"id":"6"}]}',
