@@ -51,6 +51,7 @@ def index(db: sa.Connection, u_id: int, rows: Sequence[Mapping[str, Any]]) -> li
 
     A row whose hash is known gets path and name of the file that is there. Two processes that index one user take
     turns, so that bytes that both just stored end in one file: the caller removes its own where `path` differs.
+    The answer is in the order of `rows`.
     Raises `WriteMismatchError`.
     """
     if not rows:
@@ -64,10 +65,11 @@ def index(db: sa.Connection, u_id: int, rows: Sequence[Mapping[str, Any]]) -> li
     insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
     statement = insert.values(placed).on_conflict_do_nothing(index_elements=["u_id", "instagram_media_id"])
     made = set(db.execute(statement.returning(table.c.instagram_media_id)).scalars())
-    there = _paths_by_id(db, u_id, [row["instagram_media_id"] for row in rows])
-    if missing := [row["instagram_media_id"] for row in rows if row["instagram_media_id"] not in there]:
+    media_ids = [str(row["instagram_media_id"]) for row in rows]
+    there = _paths_by_id(db, u_id, media_ids)
+    if missing := [media_id for media_id in media_ids if media_id not in there]:
         raise WriteMismatchError(f"media_items: sent {len(rows)} rows, {len(missing)} are not there afterwards.")
-    return [Indexed(media_id, there[media_id], media_id in made) for media_id in dict.fromkeys(there)]
+    return [Indexed(media_id, there[media_id], media_id in made) for media_id in media_ids]
 
 
 def contents(db: sa.Connection, u_id: int) -> Contents:

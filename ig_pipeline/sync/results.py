@@ -17,7 +17,10 @@ ASSETS: tuple[AssetName, ...] = get_args(AssetName)
 AudienceAsset = Literal["demographics", "online_followers", "stories"]
 """Assets beside the grid: of an account at the moment of asking, kept under the Pacific day of that moment."""
 
-AnyAsset = AssetName | AudienceAsset
+MediaAsset = Literal["media_files"]
+"""Beside the grid's three, on the same cells, in runs of its own."""
+
+AnyAsset = AssetName | AudienceAsset | MediaAsset
 
 CellStatus = Literal["complete", "partial", "failed", "deferred"]
 

@@ -42,7 +42,7 @@ class Observer(Protocol):
         """A file is settled; if it is new, its row is committed."""
 
     def listing_ended(self) -> None:
-        """Nothing more will be listed."""
+        """All that was asked for is listed. Not called when an error ended the listing early."""
 
 
 class FilesBackfill:
@@ -56,6 +56,7 @@ class FilesBackfill:
         self._taken = 0
         self._seen: set[str] = set()
         self._known: set[str] = set()
+        self._without_file: list[WantedFile] = []
         self.error: Exception | None = None
         self.listed_all = False
 
@@ -76,11 +77,11 @@ class FilesBackfill:
                 await self._fetch_all(Claims(contents.paths))
         except Exception as error:  # noqa: BLE001 - whatever it is ends this account only, and is told as its error
             self.error = self.error or innermost(error)
-        self._observer.listing_ended()
 
     async def _count(self) -> None:
         async for file in self._new_files():
             self._observer.finished(FileResult(file, "would_download"))
+        self._observer.listing_ended()
 
     async def _fetch_all(self, claims: Claims) -> None:
         media = self._media
@@ -94,12 +95,15 @@ class FilesBackfill:
                 fetching.create_task(self._list())
                 for _ in range(media.connections):
                     fetching.create_task(self._work(means))
+            await indexer.note_absences(self._without_file)
             await indexer.close()
 
     async def _list(self) -> None:
         try:
             async for file in self._new_files():
                 await self._waiting.put(file)
+            if self.error is None:
+                self._observer.listing_ended()
         except GraphError as error:
             self._stop(error)
         for _ in range(self._media.connections):
@@ -138,6 +142,7 @@ class FilesBackfill:
                 if file.media_id in self._known:
                     self._observer.finished(FileResult(file, "skipped_duplicate"))
                 elif file.url is None:
+                    self._without_file.append(file)
                     self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason))
                 else:
                     self._taken += 1

@@ -9,20 +9,25 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.store import Store
-from ig_pipeline.storage import media_items
+from ig_pipeline.redaction import redact
+from ig_pipeline.storage import absences, media_items
 from ig_pipeline.storage.database import DatabaseUnreachableError
-from ig_pipeline.storage.media_items import Indexed
 from ig_pipeline.sync.media_files.results import FileResult
+from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
+
+T = TypeVar("T")
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
+# How a server that goes away shows in the middle of a transaction; at its beginning it is a DatabaseUnreachableError.
+_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 # Rows of one transaction: while one is written the next ones gather, so small files cost a share of a commit each.
 _BATCH = 200
 # Files that wait for their row; when the database is away, downloads stop here.
@@ -80,6 +85,24 @@ class Indexer:
         """Hand over a file that is in the store."""
         await self._arrivals.put(arrival)
 
+    async def note_absences(self, files: Sequence[WantedFile]) -> None:
+        """Remember which posts have no file to fetch, and why. Raises `DatabaseUnreachableError`."""
+        connection, now = self._session.connection, self._session.now()
+        rows = [
+            {
+                "u_id": connection.u_id,
+                "account_id": connection.account_id,
+                "subject": file.media_id,
+                "metric": "media_url",
+                "reason": file.reason_code,
+                "detail": file.reason,
+                "recorded_at": now,
+                "recheck_after": None,
+            }
+            for file in files
+        ]
+        await self._persist(lambda db: absences.save(db, rows))
+
     async def close(self) -> None:
         """No more files will come: `work` ends when all rows are written."""
         await self._arrivals.put(None)
@@ -118,15 +141,16 @@ class Indexer:
         except StoreError as error:
             logger.warning("[MEDIA] %s is stored twice: %s", key, error)
 
-    async def _persist(self, work: Callable[[sa.Connection], list[Indexed]]) -> list[Indexed]:
+    async def _persist(self, work: Callable[[sa.Connection], T]) -> T:
         """`work` in a transaction, again while the database is away: the files are stored, only their rows wait."""
         deadline = asyncio.get_running_loop().time() + self._patience
         pause = 0.2
         while True:
             try:
                 return await self._session.write(work)
-            except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError) as error:
-                reason = str(error.orig).strip().splitlines()[0]
+            except (DatabaseUnreachableError, *_AWAY) as error:
+                original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+                reason = redact(str(original)).strip().partition("\n")[0].rstrip(".")
                 if "full" in reason or asyncio.get_running_loop().time() + pause > deadline:
                     raise DatabaseUnreachableError(
                         f"The database did not take the library's rows: {reason}. The files are kept; "

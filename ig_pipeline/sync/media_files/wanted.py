@@ -20,7 +20,8 @@ _LONGEST_CAPTION = 10_000
 class WantedFile:
     """One file of a post. `url` is None when there is nothing to fetch; `reason` then says why, for people.
 
-    `post_id`: the post it belongs to; its own id unless it is an album's child. `day`: Pacific, the post's.
+    `reason_code` is the same as one word. `post_id`: the post it belongs to; its own id unless it is an album's child.
+    `day`: Pacific, the post's.
     """
 
     media_id: str
@@ -33,6 +34,7 @@ class WantedFile:
     permalink: str | None
     url: str | None
     reason: str | None = None
+    reason_code: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -45,7 +47,7 @@ def files_of(post: Media, *, story: bool = False) -> list[WantedFile]:
     if post.media_type != ALBUM:
         return [_file(post, post, "instagram_story" if story else _source(post))]
     if not post.children:
-        return [_file(post, post, "instagram_carousel", reason="The album lists no pictures.")]
+        return [_file(post, post, "instagram_carousel", reason=("empty_album", "The album lists no pictures."))]
     return [_file(post, child, "instagram_carousel") for child in post.children]
 
 
@@ -53,12 +55,12 @@ def _source(post: Media) -> str:
     return "instagram_reel" if post.media_product_type == "REELS" else "instagram_post"
 
 
-def _file(post: Media, item: MediaChild, source_type: str, *, reason: str | None = None) -> WantedFile:
+def _file(post: Media, item: MediaChild, source_type: str, *, reason: tuple[str, str] | None = None) -> WantedFile:
     media_type = item.media_type or "unknown"
     if reason is None and media_type not in KINDS:
-        reason = f"Media of the type {media_type[:40]} is not supported."
+        reason = ("unsupported_type", f"Media of the type {media_type[:40]!r} is not supported.")
     elif reason is None and not item.media_url:
-        reason = "Instagram withholds the file: flagged or copyrighted media, music for example."
+        reason = ("withheld", "Instagram withholds the file: flagged or copyrighted media, music for example.")
     return WantedFile(
         media_id=item.id,
         post_id=post.id,
@@ -69,7 +71,8 @@ def _file(post: Media, item: MediaChild, source_type: str, *, reason: str | None
         caption=_text(post.caption),
         permalink=_text(item.permalink or post.permalink),
         url=None if reason else item.media_url,
-        reason=reason,
+        reason=reason[1] if reason else None,
+        reason_code=reason[0] if reason else None,
     )
 
 
