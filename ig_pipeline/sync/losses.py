@@ -32,13 +32,13 @@ async def write_down_lost(
         if ask_again:
             defer(db, session.connection, lost, run_id=session.run_id, now=now)
         if isinstance(session.stopped, TokenDeadError):
-            _mark(db, session.connection, session.stopped, now)
+            mark_dead_token(db, session.connection, session.stopped, now)
 
     if lost:
         await session.write(write)
 
 
-def _mark(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:
+def mark_dead_token(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:
     """Out of every later plan, unless the owner has connected again while this run went on with the old token."""
     current = by_id(db, connection.id)
     if current.status in (CONNECTED, RECONNECT_REQUIRED) and current.connected_at == connection.connected_at:

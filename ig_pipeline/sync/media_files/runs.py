@@ -14,9 +14,9 @@ from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.storage import media_backfills
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseError, reading
-from ig_pipeline.sync.account_sync import mark_dead_token
 from ig_pipeline.sync.engine import WRITERS, NotConnectedError, SyncServices
 from ig_pipeline.sync.failures import judge
+from ig_pipeline.sync.losses import mark_dead_token
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, FileResult, Status, Tally
