@@ -185,7 +185,13 @@ instagram_sync_logs = sa.Table(
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "asset", "date", "run_id"),
-    sa.Index(None, "account_id", "asset", "date"),
+    sa.Index(None, "asset", "date"),
+    sa.Index(
+        "ix_instagram_sync_logs_failed",
+        "finished_at",
+        postgresql_where=sa.text("status = 'failed'"),
+        sqlite_where=sa.text("status = 'failed'"),
+    ),
 )
 
 sync_requests = sa.Table(
