@@ -21,7 +21,7 @@ from ig_pipeline.cli.dagster_stack import unfinished_runs
 from ig_pipeline.cli.demo_progress import DemoFailedError, show, watch
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.ports import PortInUseError, require_free
-from ig_pipeline.cli.up import StartError, prepare_databases, running_stack
+from ig_pipeline.cli.up import StartError, open_front_door, prepare_databases, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import PREFIX, Settings, load_settings
@@ -81,6 +81,7 @@ def _run(console: Console, settings: Settings, *, once: bool, port: int, account
             settings = _pointed_at(settings, url)
             with running_stack(settings, host="127.0.0.1", port=port, sink=sink, say=console.print) as running:
                 console.print(f"Dagster's UI: {running.address}")
+                console.print(f"Front door:   {open_front_door(running, settings)}")
 
                 def check() -> None:
                     simulator.check()

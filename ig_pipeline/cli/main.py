@@ -23,7 +23,8 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "demo", "Simulator, database, Dagster and its UI: three accounts get their thirty days."),
-    "up": Entry("up", "up", "Run Dagster's UI, daemon and code location until Ctrl-C."),
+    "up": Entry("up", "up", "Run Dagster's UI, daemon, code location and the web service until Ctrl-C."),
+    "web": Entry("web", "web", "Serve consent, status, timeline and the pages until Ctrl-C."),
     "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
     "config": Entry("config", "config", "Look at the settings."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to do about what is wrong."),

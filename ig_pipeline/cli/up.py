@@ -15,6 +15,7 @@ from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedErro
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
 from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
 from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, migrate, open_engine
@@ -37,9 +38,10 @@ class Running:
 @click.command("up")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address the UI listens on.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI.")
+@click.option("--web/--no-web", "with_web", default=True, help="Run the web service too (IG_PIPELINE_WEB_PORT).")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only, not every line Dagster logs.")
-def up(host: str, port: int, quiet: bool) -> None:
-    """Run Dagster's UI, daemon and code location until Ctrl-C.
+def up(host: str, port: int, with_web: bool, quiet: bool) -> None:
+    """Run Dagster's UI, daemon, code location and the web service until Ctrl-C.
 
     \b
     The data folder holds everything embedded; with IG_PIPELINE_DATABASE_URL and
@@ -57,9 +59,12 @@ def up(host: str, port: int, quiet: bool) -> None:
             click.echo(f"{name:>9} | {line}")
 
     began = time.monotonic()
+    settings = load_settings()
     try:
-        with stop_signals(), running_stack(load_settings(), host=host, port=port, sink=sink, say=click.echo) as running:
+        with stop_signals(), running_stack(settings, host=host, port=port, sink=sink, say=click.echo) as running:
             click.echo(f"Dagster's UI: {running.address}  (up after {time.monotonic() - began:.1f} s; Ctrl-C stops it)")
+            if with_web:
+                click.echo(f"Front door:   {open_front_door(running, settings)}")
             running.children.wait()
     except StoppedError:
         click.echo("Stopped.")
@@ -87,6 +92,14 @@ def running_stack(
         except (PortInUseError, AlreadyRunningError, ChildDiedError, DatabaseError, OSError) as error:
             raise StartError(str(error)) from error
         yield Running(address, children)
+
+
+def open_front_door(running: Running, settings: Settings) -> str:
+    """Start the web service beside Dagster; its address. Raises `StartError`, `ChildDiedError`."""
+    try:
+        return start_web(running.children, with_free_port(settings))
+    except PortInUseError as error:
+        raise StartError(str(error)) from None
 
 
 def prepare_databases(settings: Settings) -> None:

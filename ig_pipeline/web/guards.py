@@ -6,6 +6,7 @@ Plain ASGI, because a route may not be reached at all. Who may do what is `acces
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,8 +18,11 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 8 * 1024
 
 
-class _TooLargeError(Exception):
-    pass
+class _TooLargeError(HTTPException):
+    """Of a kind that the framework lets through while it reads a form."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "The request's body is too large.")
 
 
 class Guards:
@@ -34,12 +38,9 @@ class Guards:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
@@ -49,12 +50,7 @@ class Guards:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        try:
-            await self._app(scope, _bounded(receive), send_with_headers)
-        except _TooLargeError:
-            if started:
-                raise
-            await _refusal(413, "too_large", "The request's body is too large.")(scope, receive, send_with_headers)
+        await self._app(scope, _bounded(receive), send_with_headers)
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)

@@ -74,7 +74,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return respond(request, Problem(422, "invalid_request", "The request is not complete or not valid.", wrong))
 
 
-_TITLES = {404: ("not_found", "There is nothing here."), 405: ("method_not_allowed", "This address works otherwise.")}
+_TITLES = {
+    404: ("not_found", "There is nothing here."),
+    405: ("method_not_allowed", "This address works otherwise."),
+    413: ("too_large", "The request's body is too large."),
+}
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -1,0 +1,52 @@
+"""The front door as a child of `up` and `demo`: started beside Dagster, stopped with it.
+
+Only starting and waiting; the command itself is `web`, what it serves `ig_pipeline.web`.
+"""
+
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from ig_pipeline.cli.children import ChildDiedError, Children
+from ig_pipeline.cli.dagster_home import environment
+from ig_pipeline.cli.ports import free_port, is_free, require_free
+from ig_pipeline.settings import Settings
+
+_STARTS_WITHIN = 60.0
+
+
+def with_free_port(settings: Settings) -> Settings:
+    """The settings with a port that can be used: the default one may move, one that was chosen may not.
+
+    Raises `PortInUseError` for a chosen one, which is part of an address registered with Meta.
+    """
+    default = Settings.model_fields["web_port"].default
+    if is_free(settings.web_host, settings.web_port):
+        return settings
+    if settings.web_port == default and settings.public_url is None:
+        return settings.model_copy(update={"web_port": free_port(settings.web_host)})
+    require_free(settings.web_host, settings.web_port, option="IG_PIPELINE_WEB_PORT")
+    return settings
+
+
+def start_web(children: Children, settings: Settings) -> str:
+    """Start `ig-pipeline web` and return its address once it answers. Raises `ChildDiedError`."""
+    children.start("web", [sys.executable, "-m", "ig_pipeline.cli", "web"], env=environment(settings))
+    host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
+    local = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{settings.web_port}"  # noqa: S104 - compared, not bound
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < deadline:
+        children.check()
+        if _answers(f"{local}/healthz"):
+            return settings.effective_public_url
+        time.sleep(0.05)
+    raise ChildDiedError(f"The web service did not answer within {_STARTS_WITHIN:.0f} s.")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,68 @@
+"""`ig-pipeline web`: the front door, until Ctrl-C. Thin: what it serves is in `ig_pipeline.web`.
+
+`up` and `demo` start the same command as one of their children.
+"""
+
+import logging
+import socket
+
+import click
+import uvicorn
+
+from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.ports import PortInUseError, require_free
+from ig_pipeline.settings import Settings, load_settings
+from ig_pipeline.web.access import AddressRefusedError
+from ig_pipeline.web.app import create_app
+
+
+@click.command("web")
+@click.option("--host", help="Address to listen on. Default: IG_PIPELINE_WEB_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on. Default: IG_PIPELINE_WEB_PORT.")
+def web(host: str | None, port: int | None) -> None:
+    """Serve consent, status, timeline and the pages until Ctrl-C.
+
+    \b
+    Without IG_PIPELINE_API_TOKEN it listens on loopback only. `up` and `demo` run it too.
+
+    \b
+    Examples:
+      ig-pipeline web
+      IG_PIPELINE_API_TOKEN=… ig-pipeline web --host 0.0.0.0 --port 80
+    """
+    settings = load_settings()
+    given = {"web_host": host, "web_port": port}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    # What it does and whom it serves is this command's output, asked for or not.
+    logging.getLogger("ig_pipeline").setLevel(logging.INFO)
+    try:
+        require_free(settings.web_host, settings.web_port)
+        bound = _listen(settings)
+        if settings.web_port == 0:
+            settings = settings.model_copy(update={"web_port": bound.getsockname()[1]})
+        app = create_app(settings)
+    except (AddressRefusedError, PortInUseError) as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
+    click.echo(f"Front door: {settings.effective_public_url}  (Ctrl-C stops it)")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxy_addresses),
+        forwarded_allow_ips=settings.proxy_addresses or None,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A socket of our own: the system may choose the port, and we know it before the first request."""
+    family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((settings.web_host, settings.web_port))
+    return bound
