@@ -59,7 +59,7 @@ def check(params: dict[str, str], *, now: datetime, login: Login, version: str) 
     metric_type = params.get("metric_type") or "default"
     if metric_type not in METRIC_TYPES:
         raise refusals.not_one_of("metric_type", METRIC_TYPES)
-    period = params.get("period") or ""
+    period = next(iter(names_in(params.get("period"))), "")  # the official SDK sends a list of one
     if period and period not in PERIODS:
         raise refusals.not_one_of("period", PERIODS)
     metrics = _right_types(metrics, metric_type, login=login)
