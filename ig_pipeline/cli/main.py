@@ -26,6 +26,8 @@ COMMANDS: dict[str, Entry] = {
     "up": Entry("up", "up", "Run Dagster's UI, daemon, code location and the web service until Ctrl-C."),
     "web": Entry("web", "web", "Serve consent, status, timeline and the pages until Ctrl-C."),
     "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
+    "backfill-instagram": Entry("backfill", "backfill_instagram", "Save posts, reels and live stories as files."),
+    "backfill-status": Entry("backfill_status", "backfill_status", "Show the media library and the last backfills."),
     "config": Entry("config", "config", "Look at the settings."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to do about what is wrong."),
 }

@@ -4,7 +4,7 @@ Dagster's cells, the command line's table and the stored runs are made from thes
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -42,6 +42,10 @@ class BackfillOptions:
     def stories(self) -> bool:
         """Whether live stories are wanted."""
         return self.media_types != "feed"
+
+    def limited(self, limit: int) -> "BackfillOptions":
+        """The same with another limit."""
+        return replace(self, limit=max(limit, 0))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,6 +93,11 @@ class Tally:
     def new(self) -> int:
         """Files the library gained: rows."""
         return self.files["downloaded"] + self.files["same_bytes"]
+
+    @property
+    def taken(self) -> int:
+        """Files that a limit counts."""
+        return self.new + self.files["failed"] + self.files["would_download"]
 
     def as_dict(self) -> dict[str, int]:
         """Plain numbers for JSON and metadata."""
