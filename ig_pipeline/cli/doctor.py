@@ -92,6 +92,7 @@ def ports_of(settings: Settings) -> dict[int, tuple[str, str]]:
     """Port → what listens there when all runs, and how to choose another."""
     return {
         3000: ("Dagster's UI", "ig-pipeline up --port 3001"),
+        settings.web_port: ("the web service", f"IG_PIPELINE_WEB_PORT={settings.web_port + 1}"),
         8990: ("the simulator", "ig-pipeline simulator --port 8991"),
     }
 

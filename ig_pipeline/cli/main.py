@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import click
 
+from ig_pipeline.redaction import redact
+
 
 class Entry(NamedTuple):
     """Where a command lives, and its line in `ig-pipeline --help`: the first sentence of its own help."""
@@ -25,6 +27,11 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "demo", "Simulator, database, Dagster and its UI: three accounts get their thirty days."),
     "up": Entry("up", "up", "Run Dagster's UI, daemon, code location and the web service until Ctrl-C."),
     "web": Entry("web", "web", "Serve consent, status, timeline and the pages until Ctrl-C."),
+    "connections": Entry("connections", "connections", "See, add and remove connections to Instagram accounts."),
+    "sync": Entry("sync", "sync", "Fetch the newest complete days of an account, without Dagster."),
+    "timeline": Entry("timeline", "timeline", "Show reach and engagement day by day, as a chart and a table."),
+    "tokens": Entry("tokens", "tokens", "Look after access tokens."),
+    "keys": Entry("keys", "keys", "Look after the keys that tokens are encrypted with."),
     "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
     "backfill-instagram": Entry("backfill", "backfill_instagram", "Save posts, reels and live stories as files."),
     "backfill-status": Entry("backfill_status", "backfill_status", "Show the media library and the last backfills."),
@@ -61,6 +68,9 @@ class LazyGroup(click.Group):
             ctx.color = False
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # A token given as an argument would be repeated here.
+            raise click.UsageError(redact(error.format_message()), ctx=error.ctx) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - here every error meets the person

@@ -3,17 +3,20 @@
 The whole of consent in one place, for the web service and the command line alike. Stores nothing.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.accounts import FoundAccount, find_accounts
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.errors import GraphError, PermissionMissingError
+from ig_pipeline.graph_api.errors import GraphError, PermissionMissingError, RateLimitedError, TransientError
 from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.oauth import MetaApp, MetaLogin, missing_scopes
+from ig_pipeline.graph_api.oauth import NO_APP, MetaApp, MetaLogin, missing_scopes
+
+# Longer than the day after which Instagram refreshes a token, with two more days of chances every six hours.
+ASSUMED_LIFE = timedelta(days=3)
 
 
 class NoProfessionalAccountError(GraphError):
@@ -70,6 +73,31 @@ async def adopt_token(client: GraphClient, app: MetaApp | None, login: Login, to
     accounts = await find_granted_accounts(client, app, token, login)
     facts = await inspect_token(client, app, token)
     return Consent(login, token, facts.expires_at, facts.scopes, _some(accounts, login))
+
+
+async def prolong(client: GraphClient, app: MetaApp | None, consent: Consent) -> Consent:
+    """The same consent with a token that lives as long as it can, and an end somebody can act upon.
+
+    A Facebook token that has an end is exchanged for one of sixty days; without the app its end stays unknown.
+    Instagram tells no token's end: an hour's token is exchanged, one of sixty days refreshed. A token younger than a
+    day cannot be: it is taken to end after `ASSUMED_LIFE`, and so is refreshed as soon as Instagram allows.
+    Raises `TransientError`, `RateLimitedError`.
+    """
+    if consent.login == "facebook":
+        if app is None or consent.expires_at is None:
+            return consent
+        fresh = await MetaLogin(client, app).long_lived("facebook", consent.token)
+        return replace(consent, token=fresh.token, expires_at=fresh.expires_at)
+    login = MetaLogin(client, app or NO_APP)
+    for renew in (login.long_lived, login.refresh) if app else (login.refresh,):
+        try:
+            fresh = await renew("instagram", consent.token)
+        except (TransientError, RateLimitedError):
+            raise
+        except GraphError:
+            continue  # not that kind of token, or too young: the accounts were read with it, so it works
+        return replace(consent, token=fresh.token, expires_at=fresh.expires_at)
+    return replace(consent, expires_at=client.clock() + ASSUMED_LIFE)
 
 
 def _some(accounts: list[FoundAccount], login: Login) -> tuple[FoundAccount, ...]:

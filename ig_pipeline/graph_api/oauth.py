@@ -80,7 +80,7 @@ class MetaApp:
         return cls(settings.app_id, settings.app_secret)
 
 
-_NO_APP = MetaApp("", SecretStr(""))
+NO_APP = MetaApp("", SecretStr(""))
 
 
 class TokenRefresher:
@@ -92,7 +92,7 @@ class TokenRefresher:
 
     async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
         """`token` renewed. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
-        app = _NO_APP if login == "instagram" else MetaApp.from_settings(self._settings)
+        app = NO_APP if login == "instagram" else MetaApp.from_settings(self._settings)
         return await MetaLogin(self._client, app).refresh(login, token)
 
 

@@ -49,7 +49,7 @@ class KeyRing:
         file = key_path(settings)
         if settings.encryption_keys and not file.exists():
             return cls(settings.encryption_keys)
-        return cls([*settings.encryption_keys, _key_file(file)])
+        return cls([*settings.encryption_keys, *_key_file(file)])
 
     def encrypt(self, plaintext: SecretStr, *, bound_to: str) -> str:
         """`plaintext` under the writing key; readable only for the same `bound_to`."""
@@ -93,30 +93,43 @@ def new_key() -> SecretStr:
     return SecretStr(base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
 
 
-def _key_file(path: Path) -> SecretStr:
-    """The key in `path`, made with mode 0600 if there is none; processes that start together end with one key."""
+def replace_key(settings: Settings) -> Path:
+    """Put a new first key into the key file and keep the one before: a sync under way may still write with it.
+
+    Raises `KeyRingError`.
+    """
+    path = key_path(settings)
+    before = _key_file(path)[0]
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    _write_keys(draft, [new_key(), before])
+    draft.replace(path)
+    return path
+
+
+def _key_file(path: Path) -> list[SecretStr]:
+    """The keys in `path`, the writing one first; made with mode 0600 if there is none.
+
+    Processes that start together end with one key.
+    """
     try:
         if not path.exists():
             _make_key_file(path)
-        key = SecretStr(path.read_text().strip())
-        _decode_key(key)
+        keys = [SecretStr(line) for line in path.read_text().split()] or [SecretStr("")]
+        for key in keys:
+            _decode_key(key)
     except (OSError, ValueError, KeyRingError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not hold 32 bytes in URL-safe base64"
         raise KeyRingError(
             f"The key file {path} cannot be used: {reason}. Mend that or restore its backup; "
             "without it the accounts have to be connected again."
         ) from None
-    return key
+    return keys
 
 
 def _make_key_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(new_key().get_secret_value())
-        file.flush()
-        os.fsync(file.fileno())
+    _write_keys(draft, [new_key()])
     try:
         path.hardlink_to(draft)
         log.info("Made the key that tokens are encrypted with: %s. Back it up; without it they are lost.", path)
@@ -124,6 +137,14 @@ def _make_key_file(path: Path) -> None:
         pass  # another process was first: its key is everybody's
     finally:
         draft.unlink()
+
+
+def _write_keys(path: Path, keys: Sequence[SecretStr]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("\n".join(key.get_secret_value() for key in keys))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _decode_key(key: SecretStr) -> bytes:

@@ -1,7 +1,7 @@
 """A command line in a folder and an environment of its own."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from ig_pipeline.cli.main import cli
 from ig_pipeline.settings import PREFIX
+from ig_pipeline.simulator.server import RunningSimulator, running_simulator
+from ig_pipeline.simulator.world import World
 
 Run = Callable[..., Result]
 
@@ -25,3 +27,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(cli, list(arguments), env=dict(env or {}), input=stdin)
 
     return call
+
+
+@pytest.fixture
+def meta() -> Iterator[RunningSimulator]:
+    """A simulated Instagram with three accounts, on a real socket."""
+    with running_simulator(World(seed=7, accounts=3)) as simulator:
+        yield simulator

@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,20 +12,13 @@ from ig_pipeline.cli.checks_here import check_keys, check_ports, existing_engine
 from ig_pipeline.cli.checks_meta import check_clock, check_connections, check_version
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.simulator.server import RunningSimulator, running_simulator
-from ig_pipeline.simulator.world import World
+from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.connections import connect, mark_reconnect_required
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.vault.cipher import KeyRing, new_key
 from ig_pipeline_tests.cli.conftest import Run
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def meta() -> Iterator[RunningSimulator]:
-    with running_simulator(World(seed=7, accounts=1)) as simulator:
-        yield simulator
 
 
 @pytest.fixture
@@ -96,6 +88,7 @@ def test_a_lost_key_file_is_found(settings: Settings) -> None:
 
 def test_a_key_that_does_not_open_the_tokens_is_found(settings: Settings) -> None:
     store_a_token(settings)
+    (settings.home / "keys" / "token.key").unlink()
     other = settings.model_copy(update={"encryption_keys": (new_key(),)})
     engine = existing_engine(other)
     assert check_keys(other, engine).status == "fail"

@@ -1,0 +1,151 @@
+"""`ig-pipeline sync`: the engine without Dagster, with a progress bar and a summary.
+
+What is fetched and written is the engine's; Dagster's grid is told when there is an instance.
+"""
+
+import asyncio
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+
+import click
+import sqlalchemy as sa
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ig_pipeline.cli.console import err, out, print_json
+from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.opening import open_database
+from ig_pipeline.clock import utc_now
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.settings import Settings, load_settings
+from ig_pipeline.storage.connections import CONNECTED, by_account_key, list_connections
+from ig_pipeline.storage.database import reading
+from ig_pipeline.sync.engine import open_services, sync_account_days
+from ig_pipeline.sync.plan import Window, initial_window
+from ig_pipeline.sync.results import ASSETS, AccountDayResult, FetchResult, summarise
+
+
+@click.command("sync")
+@click.option("--account", "accounts", multiple=True, metavar="KEY", help="Account key; may be repeated.")
+@click.option("--all", "everyone", is_flag=True, help="Every connected account.")
+@click.option("--days", default=3, show_default=True, type=click.IntRange(1, 365), help="Newest complete days.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) -> None:
+    """Fetch the newest complete days of an account, without Dagster.
+
+    \b
+    Days that are there already are fetched again and updated. Where `ig-pipeline up` has made a Dagster instance,
+    its grid shows the cells too.
+    Exits with 0 when every day is complete, 3 when some are, 1 when none is, 4 when a rate limit or the network
+    stopped all of it.
+
+    \b
+    Examples:
+      ig-pipeline sync --account acme.studio --days 30
+      ig-pipeline sync --all
+      ig-pipeline sync --account acme.studio --json | jq '.[].total_inserted'
+    """
+    if bool(accounts) == everyone:
+        raise CommandError("Which accounts? Name them with --account, or take --all.", ExitCode.USAGE)
+    settings = load_settings()
+    with open_database(settings) as engine:
+        keys = _chosen(engine, accounts)
+    window = initial_window(instagram_day(utc_now()), days, first_day=settings.first_day)
+    if not keys or window is None:
+        click.echo("Nothing to do: no connected account, or no day since IG_PIPELINE_FIRST_DAY.", err=True)
+        return
+    results: list[AccountDayResult] = []
+    try:
+        asyncio.run(_sync(settings, dict.fromkeys(keys, window.days), results))
+    finally:
+        # Stopped or not: what was written is in the grid too.
+        _tell_grid(settings, results)
+    summaries = summarise(results)
+    if as_json:
+        print_json([summary.as_dict() for summary in summaries])
+    else:
+        _print(summaries, results, window)
+    sys.exit(exit_code(results))
+
+
+def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:
+    """What the cells amount to."""
+    count = Counter(result.status for result in results)
+    if count["complete"] == len(results):
+        return ExitCode.OK
+    if count["complete"] or count["partial"]:
+        return ExitCode.PARTIAL
+    return ExitCode.UNAVAILABLE if not count["failed"] or _only_unreachable(results) else ExitCode.FAILED
+
+
+def _only_unreachable(results: Sequence[AccountDayResult]) -> bool:
+    return all(result.error_type in ("UnreachableError", "RateLimitedError") for result in results)
+
+
+def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[str]:
+    with reading(engine) as db:
+        if accounts:
+            return [by_account_key(db, account).account_key for account in dict.fromkeys(accounts)]
+        return [connection.account_key for connection in list_connections(db, statuses=[CONNECTED])]
+
+
+async def _sync(settings: Settings, cells: Mapping[str, Sequence[date]], results: list[AccountDayResult]) -> None:
+    """Fill `results` as cells are settled, with a bar for each account."""
+    left = {(key, day): len(ASSETS) for key, days in cells.items() for day in days}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
+    with Progress(*columns, TimeElapsedColumn(), console=err(), transient=False) as progress:
+        bars: dict[str, TaskID] = {key: progress.add_task(key, total=len(days)) for key, days in cells.items()}
+        async with open_services(settings) as services:
+            async for result in sync_account_days(services, cells, run_id=f"cli-{uuid.uuid4()}"):
+                results.append(result)
+                left[result.account_key, result.date] -= 1
+                if left[result.account_key, result.date] == 0:
+                    progress.advance(bars[result.account_key])
+
+
+def _tell_grid(settings: Settings, results: list[AccountDayResult]) -> None:
+    if not results or not (settings.dagster_home / "dagster.yaml").is_file():
+        return
+    from ig_pipeline.defs.reporting import GridReporter, grid_reporter  # noqa: PLC0415 - three seconds of imports
+
+    opened: AbstractContextManager[GridReporter | None] = grid_reporter(settings)
+    try:
+        with opened as reporter:
+            if reporter is not None:
+                reporter.report(results)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        click.echo(f"The rows are written, but Dagster's grid was not told ({type(error).__name__}).", err=True)
+
+
+def _print(summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], window: Window) -> None:
+    complete = Counter(
+        result.account_key for result in results if result.asset == "daily_metrics" and result.status == "complete"
+    )
+    calls = Counter[str]()
+    for result in results:
+        calls[result.account_key] += result.calls
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("Account", "Complete", "Rows", "Calls", "Errors", "Deferred"):
+        table.add_column(heading, justify="left" if heading == "Account" else "right", overflow="fold")
+    for summary in summaries:
+        table.add_row(
+            summary.account_key,
+            f"{complete[summary.account_key]}/{len(window.days)} days",
+            f"{summary.total_inserted:,}",
+            f"{calls[summary.account_key]:,}",
+            Text(str(summary.total_errors), style="red" if summary.total_errors else "dim"),
+            Text(str(summary.deferred), style="yellow" if summary.deferred else "dim"),
+        )
+    console = out()
+    console.print(table)
+    for summary in summaries:
+        for error in summary.errors[:5]:
+            console.print(Text(error, style="red"), soft_wrap=True)
+    for sentence in dict.fromkeys(result.error for result in results if result.status == "deferred" and result.error):
+        console.print(Text(sentence, style="yellow"), soft_wrap=True)

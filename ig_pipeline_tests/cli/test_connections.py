@@ -1,0 +1,121 @@
+"""`connections`: a token from stdin or the environment becomes a connection; nothing is guessed, nothing is shown."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ig_pipeline.cli.adding import choose
+from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.graph_api.accounts import FoundAccount
+from ig_pipeline.simulator.server import RunningSimulator
+from ig_pipeline.storage.connections import by_account_key
+from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.tokens import read
+from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
+from ig_pipeline_tests.cli.conftest import Run
+
+
+def listed(run: Run) -> list[dict[str, str]]:
+    return list(json.loads(run("connections", "list", "--json").stdout))
+
+
+def test_a_token_on_stdin_connects_the_account_behind_it_and_lasts_sixty_days(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    (row,) = listed(run)
+    assert (row["account_key"], row["email"], row["status"]) == ("acme.studio", EMAIL, "connected")
+    left = datetime.fromisoformat(row["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=59) < left <= timedelta(days=60, minutes=1)
+
+
+def test_from_env_takes_the_developers_secrets(run: Run, meta: RunningSimulator) -> None:
+    account = meta.world.account("harbor.bakery")
+    secrets = {"IG_LONG_TOKEN": meta.token("harbor.bakery"), "IG_ACCOUNT_ID": account.id}
+    result = run("connections", "add", "--from-env", env=environment(meta) | secrets)
+    assert result.exit_code == 0, result.output
+    assert [row["account_key"] for row in listed(run)] == ["harbor.bakery"]
+
+
+def test_from_env_reads_the_env_file_too(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"IG_LONG_TOKEN={meta.token('acme.studio')}\n")
+    assert run("connections", "add", "--from-env", env=environment(meta)).exit_code == 0
+
+
+def test_an_account_that_is_not_behind_the_token_is_refused_with_those_that_are(
+    run: Run, meta: RunningSimulator
+) -> None:
+    secrets = {"IG_LONG_TOKEN": meta.token("acme.studio"), "IG_ACCOUNT_ID": "17841499999999999"}
+    result = run("connections", "add", "--from-env", env=environment(meta) | secrets)
+    assert result.exit_code == ExitCode.USAGE
+    assert "acme.studio" in result.stderr
+    assert listed(run) == []
+
+
+TWO = [FoundAccount("17841400000000001", "one", None, None, "facebook"), FoundAccount("2", "two", None, 5, "facebook")]
+
+
+def test_several_accounts_behind_a_token_have_to_be_told_apart() -> None:
+    with pytest.raises(CommandError, match=r"one \(17841400000000001\), two \(2\).*--account"):
+        choose(TWO, None, may_ask=False)
+    assert choose(TWO, "two", may_ask=False).account_id == "2"
+    assert choose(TWO, "@one", may_ask=False).username == "one"
+    assert choose(TWO, "17841400000000001", may_ask=False).username == "one"
+
+
+def test_an_instagram_token_whose_end_nobody_tells_still_gets_one(run: Run, meta: RunningSimulator) -> None:
+    token = meta.token("acme.studio", "instagram")
+    result = run("connections", "add", "--email", EMAIL, "--login", "instagram", env=environment(meta), stdin=token)
+    assert result.exit_code == 0, result.output
+    assert listed(run)[0]["expires_at"]
+
+
+def test_connecting_again_keeps_the_key_and_the_row(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    run("connections", "disconnect", "--account", "acme.studio", "--yes")
+    assert listed(run)[0]["status"] == "disconnected"
+    connect(run, meta, "acme.studio")
+    assert [(row["account_key"], row["status"]) for row in listed(run)] == [("acme.studio", "connected")]
+
+
+def test_a_disconnected_account_has_no_token_left(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
+    connect(run, meta, "acme.studio")
+    assert run("connections", "disconnect", "--account", "acme.studio").exit_code == ExitCode.USAGE
+    assert run("connections", "disconnect", "--account", "acme.studio", "--yes").exit_code == 0
+    engine = open_engine(database_url(tmp_path))
+    with reading(engine) as db:
+        assert read(db, "acme.studio").ciphertext is None
+        assert by_account_key(db, "acme.studio").expires_at is None
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "says"),
+    [
+        (("connections", "add"), "t", ExitCode.USAGE, "--email"),
+        (("connections", "add", "--email", EMAIL), "", ExitCode.USAGE, "standard input"),
+        (("connections", "add", "--email", EMAIL, "--token-env", "NOT_THERE"), "", ExitCode.USAGE, "NOT_THERE"),
+        (("connections", "add", "--email", EMAIL), "EAAforged0000000000000000", ExitCode.FAILED, "onnect"),
+        (("connections", "disconnect", "--account", "nobody", "--yes"), "", ExitCode.USAGE, "connections list"),
+    ],
+    ids=["no owner", "no token", "empty variable", "forged token", "unknown account"],
+)
+def test_what_cannot_be_is_one_line_that_says_what_to_do(
+    run: Run, meta: RunningSimulator, arguments: tuple[str, ...], stdin: str, code: ExitCode, says: str
+) -> None:
+    result = run(*arguments, env=environment(meta), stdin=stdin)
+    assert result.exit_code == code, result.output
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_token_given_as_an_argument_is_not_repeated(run: Run, meta: RunningSimulator) -> None:
+    token = meta.token("acme.studio")
+    result = run("connections", "add", "--email", EMAIL, token)
+    assert result.exit_code == ExitCode.USAGE
+    assert token not in result.output
+
+
+def test_an_empty_list_says_what_comes_next(run: Run) -> None:
+    assert "connections add" in run("connections", "list").stdout

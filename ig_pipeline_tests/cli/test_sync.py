@@ -1,0 +1,166 @@
+"""`sync`, `timeline`, `tokens` and `keys` from beginning to end, against a simulated Instagram."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.sync import exit_code
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.simulator.server import RunningSimulator
+from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.tokens import read
+from ig_pipeline.sync.results import AccountDayResult, CellStatus
+from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
+from ig_pipeline_tests.cli.conftest import Run
+
+DAYS = 4
+
+
+def test_what_sync_writes_timeline_shows_and_both_are_the_truth(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    done = run("sync", "--account", "acme.studio", "--days", str(DAYS), "--json", env=environment(meta))
+    assert done.exit_code == ExitCode.OK, done.output
+    (summary,) = json.loads(done.stdout)
+    assert (summary["success"], summary["total_errors"]) == (True, 0)
+    assert summary["metrics_inserted"]["reach"] == DAYS
+    document = json.loads(run("timeline", "--email", EMAIL, "--days", str(DAYS), "--json").stdout)
+    days = document["accounts"][0]["days"]
+    now = datetime.now(UTC)
+    account, last = meta.world.account("acme.studio"), instagram_day(now) - timedelta(days=1)
+    assert [row["date"] for row in days] == [(last - timedelta(days=n)).isoformat() for n in range(DAYS)][::-1]
+    settled = [row for row in days if row["date"] < (last - timedelta(days=2)).isoformat()]
+    assert settled
+    for row in settled:
+        day = datetime.fromisoformat(row["date"]).date()
+        assert (row["reach"], row["engagement"]) == (account.reach(day, now), account.engagement(day, now))
+
+
+def test_the_timeline_for_people_fits_eighty_columns_and_names_every_day(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    run("sync", "--account", "acme.studio", "--days", str(DAYS), env=environment(meta))
+    shown = run("timeline", "--account", "acme.studio", "--days", str(DAYS), env={"COLUMNS": "80"})
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "Reach" in shown.stdout
+    assert f"{DAYS} of {DAYS} days" in shown.stdout
+    assert "\x1b[" not in shown.stdout
+
+
+def test_without_a_value_yet_the_timeline_says_how_to_get_one(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    shown = run("timeline", "--account", "acme.studio")
+    assert shown.exit_code == 0
+    assert "ig-pipeline sync --account acme.studio" in shown.stdout
+
+
+def test_one_revoked_account_makes_the_sync_partial_and_names_what_to_do(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    connect(run, meta, "harbor.bakery", email="b@b.example")
+    httpx.post(f"{meta.url}/_simulator/tokens/harbor.bakery/revoke").raise_for_status()
+    done = run("sync", "--all", "--days", "1", env=environment(meta))
+    assert done.exit_code == ExitCode.PARTIAL, done.output
+    assert "harbor.bakery" in done.stdout
+    assert "onnect" in done.stdout
+    alone = run("sync", "--account", "harbor.bakery", "--days", "1", env=environment(meta))
+    assert alone.exit_code == ExitCode.FAILED
+    assert "Traceback" not in alone.output
+    rows = {row["account_key"]: row["status"] for row in json.loads(run("connections", "list", "--json").stdout)}
+    assert rows == {"acme.studio": "connected", "harbor.bakery": "reconnect_required"}
+
+
+def test_json_is_the_only_thing_on_standard_output(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    done = run("-v", "sync", "--account", "acme.studio", "--days", "1", "--json", env=environment(meta))
+    assert json.loads(done.stdout)
+    assert "[SYNC]" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("sync",), ("sync", "--all", "--account", "x"), ("timeline",)])
+def test_a_command_that_does_not_know_whose_days_asks(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sync", "--account", "nobody"),
+        ("timeline", "--account", "nobody"),
+        ("timeline", "--email", "nobody@b.example"),
+        ("tokens", "refresh", "--account", "nobody"),
+    ],
+)
+def test_somebody_unknown_is_told_where_the_known_ones_are(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == ExitCode.USAGE
+    assert "connections list" in result.stderr
+
+
+def cell(status: CellStatus, error_type: str | None = None) -> AccountDayResult:
+    day = datetime(2026, 11, 1, tzinfo=UTC).date()
+    return AccountDayResult("daily_metrics", "a", day, status, error_type=error_type)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        ([cell("complete")], ExitCode.OK),
+        ([cell("complete"), cell("failed")], ExitCode.PARTIAL),
+        ([cell("partial")], ExitCode.PARTIAL),
+        ([cell("complete"), cell("deferred")], ExitCode.PARTIAL),
+        ([cell("failed"), cell("deferred")], ExitCode.FAILED),
+        ([cell("deferred"), cell("deferred")], ExitCode.UNAVAILABLE),
+        ([cell("failed", "UnreachableError")], ExitCode.UNAVAILABLE),
+    ],
+)
+def test_exit_codes_tell_complete_partial_and_failed_apart(cells: list[AccountDayResult], code: ExitCode) -> None:
+    assert exit_code(cells) == code
+
+
+def test_tokens_far_from_their_end_are_left_alone_and_others_refreshed(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    idle = json.loads(run("tokens", "refresh", "--json", env=environment(meta)).stdout)
+    assert [row["outcome"] for row in idle] == ["not_due"]
+    forced = run("tokens", "refresh", "--within", "90", "--json", env=environment(meta))
+    assert [row["outcome"] for row in json.loads(forced.stdout)] == ["refreshed"]
+
+
+def test_a_refused_token_is_a_failure_with_its_reason(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    httpx.post(f"{meta.url}/_simulator/tokens/acme.studio/revoke").raise_for_status()
+    refused = run("tokens", "refresh", "--within", "90", env=environment(meta))
+    assert refused.exit_code == ExitCode.FAILED
+    assert "connect again" in refused.stdout
+
+
+def test_rotating_the_key_file_moves_every_token_and_the_old_key_still_opens_what_is_under_way(
+    run: Run, meta: RunningSimulator, tmp_path: Path
+) -> None:
+    connect(run, meta, "acme.studio")
+    file = tmp_path / ".ig_pipeline" / "keys" / "token.key"
+    before, old = file.read_text().split(), ciphertext(tmp_path)
+    assert run("keys", "rotate").stdout.splitlines()[-1].startswith("1 token(s)")
+    assert ciphertext(tmp_path) != old
+    assert file.read_text().split()[1:] == before
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert run("sync", "--account", "acme.studio", "--days", "1", env=environment(meta)).exit_code == ExitCode.OK
+    assert run("keys", "rotate").exit_code == 0
+    assert before[0] not in file.read_text().split()
+
+
+def ciphertext(folder: Path) -> str | None:
+    engine = open_engine(database_url(folder))
+    try:
+        with reading(engine) as db:
+            return read(db, "acme.studio").ciphertext
+    finally:
+        engine.dispose()
+
+
+def test_a_new_key_can_be_used_at_once(run: Run) -> None:
+    key = run("keys", "new").stdout.strip()
+    assert run("doctor", "--json", env={"IG_PIPELINE_ENCRYPTION_KEYS": key}).stdout.count(key) == 0
+    assert run("keys", "rotate", env={"IG_PIPELINE_ENCRYPTION_KEYS": key}).exit_code == 0
