@@ -27,6 +27,7 @@ from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services
+from ig_pipeline.web.first_history import ask_for_history
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"
@@ -152,7 +153,8 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
         pass  # brings the tables up to date
     async with open_services(settings) as services:
         with services.engine.begin() as db:
-            return services.tokens.store(
+            before = {known.account_id: known for known in stored.list_connections(db, email=email)}
+            connection = services.tokens.store(
                 db,
                 email=email,
                 login=consent.login,
@@ -162,6 +164,10 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
                 expires_at=consent.expires_at,
                 scopes=",".join(consent.scopes),
             )
+            was = before.get(account.account_id)
+            # A first backfill is the sensor's business; a connection that lapsed asks for what it missed.
+            ask_for_history(db, connection, before=was, settings=settings, now=services.clock())
+            return connection
 
 
 def _as_json(connection: Connection) -> dict[str, object]:

@@ -11,6 +11,7 @@ from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.simulator.server import RunningSimulator
+from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.tokens import read
@@ -77,6 +78,18 @@ def test_connecting_again_keeps_the_key_and_the_row(run: Run, meta: RunningSimul
     assert listed(run)[0]["status"] == "disconnected"
     connect(run, meta, "acme.studio")
     assert [(row["account_key"], row["status"]) for row in listed(run)] == [("acme.studio", "connected")]
+
+
+def test_connecting_again_asks_for_the_days_that_were_missed(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
+    connect(run, meta, "acme.studio")
+    assert run("sync", "--account", "acme.studio", "--days", "2", env=environment(meta)).exit_code == 0
+    run("connections", "disconnect", "--account", "acme.studio", "--yes")
+    connect(run, meta, "acme.studio")
+    engine = open_engine(database_url(tmp_path))
+    with reading(engine) as db:
+        (request,) = sync_requests.recent(db)
+    engine.dispose()
+    assert (request.account_key, request.reason) == ("acme.studio", "reconnected")
 
 
 def test_a_disconnected_account_has_no_token_left(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
