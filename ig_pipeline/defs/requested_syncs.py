@@ -77,11 +77,12 @@ def ask_for(
 ) -> list[dg.RunRequest]:
     """Run requests for `requests`; those that can never run are marked failed with the reason."""
     settings, runs = pipeline.settings, []
-    groups: dict[tuple[str, str], list[SyncRequest]] = {}
+    groups: dict[tuple[tuple[dg.AssetKey, ...], str], list[SyncRequest]] = {}
     for request in requests:
-        options = json.dumps(dict(request.options), sort_keys=True) if request.options else ""
-        groups.setdefault((request.kind, options), []).append(request)
-    for (kind, options), group in groups.items():
+        others = {name: value for name, value in request.options.items() if name != "assets"}
+        options = json.dumps(others, sort_keys=True) if others else ""
+        groups.setdefault((_assets_of(request), options), []).append(request)
+    for (assets, options), group in groups.items():
         plan = plan_requests(
             [DayRequest(request.id, request.account_key, request.first, request.last) for request in group],
             ordered_keys=known,
@@ -98,7 +99,7 @@ def ask_for(
             runs.append(
                 run_request(
                     planned.rectangle,
-                    assets=ASSETS_OF[kind],
+                    assets=assets,
                     run_key=run_key,
                     tags={**tags, **({OPTIONS_TAG: options} if options else {})},
                 )
@@ -113,6 +114,13 @@ def _refusal(request: SyncRequest, connected: set[str]) -> str | None:
     if request.account_key not in connected:
         return f"{request.account_key} is not connected. Connect it again, then ask again."
     return None
+
+
+def _assets_of(request: SyncRequest) -> tuple[dg.AssetKey, ...]:
+    """The assets of the request's kind; of these only the ones its option `assets` names, when it has one."""
+    named = request.options.get("assets")
+    keys = ASSETS_OF[request.kind]
+    return tuple(key for key in keys if named is None or key.to_user_string() in named) or tuple(keys)
 
 
 def _starts_again(run: dg.DagsterRun) -> bool:

@@ -28,28 +28,29 @@ class CellSource(Protocol):
         *,
         assets: Collection[AssetName],
         run_id: str,
+        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         """One result per asset and cell, in the order they are finished."""
         ...
 
 
 async def fetch_cells(
-    settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
+    settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str, clock: Clock
 ) -> AsyncIterator[AccountDayResult]:
     """The engine, with its own client and database for the length of one run."""
     # pandas and the client are needed in runs only; a code server that never runs starts half a second sooner.
     from ig_pipeline.sync.engine import open_services, sync_account_days  # noqa: PLC0415
 
-    async with open_services(settings) as services:
+    async with open_services(settings, clock=clock) as services:
         async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
             yield result
 
 
-async def refresh_all(settings: Settings) -> list[TokenResult]:
+async def refresh_all(settings: Settings, clock: Clock) -> list[TokenResult]:
     """The vault, over every connected account."""
     from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
 
-    async with open_services(settings) as services:
+    async with open_services(settings, clock=clock) as services:
         return await refresh_tokens(services.engine, services.tokens)
 
 
@@ -63,19 +64,19 @@ class Pipeline:
     settings_of: Callable[[], Settings] = load_settings
     clock: Clock = utc_now
     fetch: CellSource = fetch_cells
-    refresh: Callable[[Settings], Awaitable[list[TokenResult]]] = refresh_all
+    refresh: Callable[[Settings, Clock], Awaitable[list[TokenResult]]] = refresh_all
 
     def cells(
         self, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
     ) -> AsyncIterator[AccountDayResult]:
         """Fetch `cells`: one result per asset and cell."""
         self._engine()
-        return self.fetch(self.settings, cells, assets=assets, run_id=run_id)
+        return self.fetch(self.settings, cells, assets=assets, run_id=run_id, clock=self.clock)
 
     async def refreshed_tokens(self) -> list[TokenResult]:
         """Refresh what is due, of every connected account."""
         self._engine()
-        return await self.refresh(self.settings)
+        return await self.refresh(self.settings, self.clock)
 
     @property
     def settings(self) -> Settings:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-from pydantic import SecretStr
 
+from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.partitions import ACCOUNTS, range_tags
 from ig_pipeline.defs.resources import Pipeline
@@ -40,7 +40,13 @@ class FakeEngine:
     dies_after: int | None = None
 
     async def __call__(
-        self, settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
+        self,
+        settings: Settings,
+        cells: Mapping[str, Sequence[date]],
+        *,
+        assets: Collection[AssetName],
+        run_id: str,
+        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         self.asked.append(({key: list(days) for key, days in cells.items()}, tuple(assets), run_id))
         for n, (key, day) in enumerate((key, day) for key, days in cells.items() for day in days):
@@ -53,8 +59,8 @@ class FakeEngine:
 class World:
     """The definitions on a database and an ephemeral instance, with a clock that is set by hand."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, *, database_url: SecretStr | None = None) -> None:
-        self.settings = Settings(data_dir=folder, first_day=date(2026, 9, 1), database_url=database_url)
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.settings = Settings(data_dir=folder, first_day=date(2026, 9, 1))
         self.now = NOW
         self.engine = FakeEngine()
         self.instance = instance

@@ -127,7 +127,7 @@ def test_ranged_runs_leave_no_check_planned_for_ever(world: World) -> None:
 
 
 def test_the_tokens_asset_tells_what_became_of_each_account(world: World) -> None:
-    async def refresh(_: object) -> list[TokenResult]:
+    async def refresh(*_: object) -> list[TokenResult]:
         return [
             TokenResult("ana", "refreshed", datetime(2027, 1, 19, tzinfo=UTC)),
             TokenResult("bea", "not_due", None),

@@ -138,6 +138,13 @@ def test_a_kind_that_no_asset_fills_is_refused(world: World) -> None:
     assert "horoscopes" in (request(world, request_id).detail or "")
 
 
+def test_a_request_for_some_of_the_assets_gets_those(world: World) -> None:
+    ask(world, "ana", options={"assets": ["account_insights", "daily_metrics"]})
+    (run,) = world.sensor_tick("requested_syncs")
+    assert [key.to_user_string() for key in run.asset_selection or []] == ["account_insights", "daily_metrics"]
+    assert "ig_pipeline/options" not in run.tags
+
+
 def test_options_travel_with_the_run_and_requests_with_others_do_not_share_it(world: World) -> None:
     ask(world, "ana", options={"stories": True})
     ask(world, "bea")

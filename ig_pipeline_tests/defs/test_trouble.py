@@ -1,0 +1,148 @@
+"""The real engine under Dagster, against the simulator: one account's trouble is one account's."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from ig_pipeline.definitions import build
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.simulator.world import World as SimulatedWorld
+from ig_pipeline.storage.connections import list_connections
+from ig_pipeline.storage.database import migrate, open_engine
+from ig_pipeline.sync.plan import Rectangle
+from ig_pipeline.sync.results import ASSETS
+from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
+from ig_pipeline_tests.sync.harness import SmallWorld, small_world
+
+FIVE = 5
+DAYS = 5
+
+
+class RealWorld(World):
+    """The definitions with the real engine, on the small world's clock."""
+
+    def __init__(self, small: SmallWorld, instance: dg.DagsterInstance) -> None:
+        self.small = small
+        self.settings = small.settings
+        self.instance = instance
+        self.pipeline = Pipeline(settings_of=lambda: self.settings, clock=small.clock)
+        self.definitions = build(self.pipeline)
+
+    def run(self, request: dg.RunRequest | None = None, *, tags: Mapping[str, str] | None = None) -> dg.DagsterRun:
+        """Execute what a tick asked for, in this process, with its tags."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        asked = dict(request.tags if request else tags or {})
+        selection = (request.asset_selection if request else None) or [dg.AssetKey(name) for name in ASSETS]
+        result = job.execute_in_process(
+            instance=self.instance, tags=asked, asset_selection=selection, raise_on_error=False
+        )
+        return result.dagster_run
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[RealWorld]:
+    url = SecretStr(f"sqlite:///{tmp_path / 'small.db'}")
+    engine = open_engine(url)
+    migrate(engine)
+    engine.dispose()
+    with (
+        small_world(url, tmp_path, world=SimulatedWorld(accounts=FIVE)) as small,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        yield RealWorld(small, instance)
+
+
+def rectangle_of(real: RealWorld, keys: list[str]) -> Rectangle:
+    days = real.small.window(DAYS)
+    return Rectangle(tuple(keys), days[0], days[-1])
+
+
+def cells(real: RealWorld, *keys: str) -> set[str]:
+    return {f"{key}|{day}" for key in keys for day in real.small.window(DAYS)}
+
+
+def test_of_five_one_revoked_is_red_one_throttled_completes_itself_later_three_are_green(real: RealWorld) -> None:
+    small = real.small
+    keys = small.connect_all()
+    real.add_to_grid(*keys)
+    revoked, throttled, *fine = keys
+    small.revoke(revoked)
+    small.throttle(throttled, after=3)
+    run = run_rectangle(real.definitions, real.instance, rectangle_of(real, keys))
+    assert not run.success
+
+    done, failed = status_of(real.instance, real.definitions, "daily_metrics")
+    assert cells(real, *fine) <= done
+    assert cells(real, revoked) <= failed
+    assert not cells(real, revoked) & done
+    assert not cells(real, throttled) <= done
+
+    failure = next(event for event in run.all_events if event.is_step_failure).step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.description is not None
+    assert f"Access to {revoked} has ended" in failure.description
+    assert throttled in str(failure.metadata["deferred, continued by itself"].value)
+
+    assert small.connection(revoked).status == "reconnect_required"
+    with real.pipeline.reading() as db:
+        planned = [connection.account_key for connection in list_connections(db, statuses=["connected"])]
+    assert set(planned) == {throttled, *fine}  # what every plan begins with
+
+    assert not real.sensor_tick("requested_syncs")  # not before its time
+    small.clock.advance(timedelta(minutes=65))
+    again = real.sensor_tick("requested_syncs", launch=False)
+    assert [request.tags["account"] for request in again] == [throttled]
+    for request in again:
+        assert real.run(request).status == dg.DagsterRunStatus.SUCCESS
+    done, failed = status_of(real.instance, real.definitions, "daily_metrics")
+    assert done == cells(real, throttled, *fine)
+    assert failed == cells(real, revoked)
+    for key in (throttled, *fine):
+        assert small.daily(key) == small.truth(key, small.window(DAYS), at=small.clock())
+
+
+def test_two_runs_over_the_same_cells_end_in_the_same_rows(real: RealWorld) -> None:
+    small = real.small
+    keys = small.connect_all()[:2]
+    real.add_to_grid(*keys)
+    runs = [run_rectangle(real.definitions, real.instance, rectangle_of(real, keys)) for _ in range(2)]
+    assert all(run.success for run in runs)
+    for key in keys:
+        assert len(small.daily(key)) == DAYS
+        assert small.daily(key) == small.truth(key, small.window(DAYS))
+
+
+def test_a_token_six_days_from_its_end_is_refreshed_by_the_schedules_run_and_one_of_eight_is_not(
+    real: RealWorld,
+) -> None:
+    small = real.small
+    six, eight = (account.username for account in small.world.accounts[:2])
+    small.connect(six, expires_in=timedelta(days=6))
+    small.connect(eight, expires_in=timedelta(days=8))
+    before = small.connection(eight).expires_at
+    job = real.definitions.resolve_implicit_global_asset_job_def()
+    run = job.execute_in_process(instance=real.instance, asset_selection=[dg.AssetKey("access_tokens")])
+    assert run.success
+    renewed = small.connection(six).expires_at
+    assert renewed is not None
+    assert renewed - small.clock() > timedelta(days=50)
+    assert small.connection(eight).expires_at == before
+    (evaluation,) = run.get_asset_check_evaluations()
+    assert evaluation.passed
+
+
+def test_no_token_reaches_an_event_or_a_tag(real: RealWorld) -> None:
+    small = real.small
+    (key, *_) = small.connect_all()
+    real.add_to_grid(key)
+    small.revoke(key)
+    run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]))
+    token = small.simulator.token(key)
+    for run in real.instance.get_runs():
+        assert token not in str(run.tags)
+        for record in real.instance.all_logs(run.run_id):
+            assert token not in str(record)
