@@ -17,8 +17,8 @@ from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
-from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.storage.database import DatabaseError, migrate, open_engine
+from ig_pipeline.settings import PREFIX, Settings, load_settings
+from ig_pipeline.storage.database import DatabaseError, DatabaseUrlError, check_reachable, migrate, open_engine
 
 
 class StartError(Exception):
@@ -115,8 +115,15 @@ def prepare_databases(settings: Settings) -> None:
 
 
 def _reach(url: SecretStr) -> None:
-    engine = open_engine(url)
+    """Connect once. Raises `DatabaseError`, naming the right setting and never the password."""
+    mine = f"{PREFIX}DAGSTER_DATABASE_URL"
     try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
+        engine = open_engine(url)
+        if engine.dialect.name != "postgresql":
+            raise DatabaseUrlError(f"{mine} must name a PostgreSQL; leave it empty for SQLite in the data folder.")
+        try:
+            check_reachable(engine)
+        finally:
+            engine.dispose()
+    except DatabaseError as error:
+        raise type(error)(str(error).replace(f"{PREFIX}DATABASE_URL", mine)) from None

@@ -1,0 +1,213 @@
+"""The real thing: a row in the database, sensor, queue, run, rows and cells; on both databases."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from ig_pipeline.cli.ports import free_port
+from ig_pipeline.graph_api.client import GraphClient
+from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.oauth import TokenRefresher
+from ig_pipeline.settings import Settings
+from ig_pipeline.simulator.server import RunningSimulator, running_simulator
+from ig_pipeline.simulator.world import World
+from ig_pipeline.storage import sync_requests, tables
+from ig_pipeline.storage.connections import Connection, by_account_key
+from ig_pipeline.storage.database import open_engine
+from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline_tests.cli.up_process import UpProcess, alive, up_process, wait_for
+from ig_pipeline_tests.postgres import PostgresServer
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("up")]
+
+UI = "Dagster's UI: "
+
+
+@pytest.fixture
+def simulator() -> Iterator[RunningSimulator]:
+    with running_simulator(World(accounts=2), latency=0.05) as running:
+        yield running
+
+
+def settings_for(simulator: RunningSimulator, folder: Path, database_url: str | None = None) -> Settings:
+    values = {"data_dir": folder, "graph_url": simulator.url, "database_url": database_url}
+    app = {"app_id": simulator.world.app_id, "app_secret": simulator.world.app_secret}
+    return Settings.model_validate({**values, **app})
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    assert settings.app_secret is not None
+    env = {"IG_PIPELINE_GRAPH_URL": settings.graph_url or "", "IG_PIPELINE_APP_ID": settings.app_id or ""}
+    env["IG_PIPELINE_APP_SECRET"] = settings.app_secret.get_secret_value()
+    if settings.database_url:
+        env["IG_PIPELINE_DATABASE_URL"] = settings.database_url.get_secret_value()
+    return env
+
+
+def connect(settings: Settings, simulator: RunningSimulator, engine: sa.Engine, username: str) -> Connection:
+    """A row and nothing else."""
+    client = GraphClient.from_settings(settings)
+    vault = TokenVault(
+        engine, KeyRing.from_settings(settings), TokenRefresher(client, settings), clock=lambda: datetime.now(UTC)
+    )
+    with engine.begin() as db:
+        return vault.store(
+            db,
+            email=f"{username}@b.example",
+            login="facebook",
+            account_id=simulator.world.account(username).id,
+            username=username,
+            token=SecretStr(simulator.token(username)),
+            expires_at=datetime.now(UTC) + timedelta(days=50),
+        )
+
+
+def days_of(engine: sa.Engine, connection: Connection) -> dict[date, tuple[int | None, int | None]]:
+    table = tables.metrics
+    with engine.connect() as db:
+        rows = db.execute(
+            sa.select(table.c.date, table.c.reach, table.c.engagement).where(
+                table.c.account_id == connection.account_id
+            )
+        )
+        return {row.date: (row.reach, row.engagement) for row in rows}
+
+
+def thirty_days(engine: sa.Engine, connection: Connection) -> dict[date, tuple[int | None, int | None]]:
+    def look() -> dict[date, tuple[int | None, int | None]] | None:
+        days = days_of(engine, connection)
+        return days if len(days) >= 30 else None
+
+    return wait_for(look, what="thirty days")
+
+
+def is_the_truth(simulator: RunningSimulator, username: str, days: dict[date, tuple[int | None, int | None]]) -> None:
+    account, now, today = simulator.world.account(username), datetime.now(UTC), instagram_day(datetime.now(UTC))
+    window = [today - timedelta(days=n) for n in range(1, 31)]
+    assert days == {day: (account.reach(day, now), account.engagement(day, now)) for day in window}
+
+
+def main_job(up: UpProcess, settings: Settings, simulator: RunningSimulator) -> float:
+    """Both accounts of the world get their thirty days by rows alone; seconds from the first row to the last day."""
+    engine = open_engine(settings.effective_database_url)
+    began = time.monotonic()
+    connected = [connect(settings, simulator, engine, account.username) for account in simulator.world.accounts]
+    filled = [thirty_days(engine, connection) for connection in connected]
+    took = time.monotonic() - began
+    for connection, days in zip(connected, filled, strict=True):
+        is_the_truth(simulator, connection.account_key, days)
+    runs = up.finished_runs(len(connected))
+    assert [run["status"] for run in runs] == ["SUCCESS"] * len(connected)
+    assert sorted(run["tags"]["account"] for run in runs) == sorted(c.account_key for c in connected)
+    assert {asset: up.materialized(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, 30 * len(connected))
+    with engine.connect() as db:
+        marked = [by_account_key(db, connection.account_key) for connection in connected]
+    assert all((m.initial_backfill_requested_at, m.initial_backfill_first) for m in marked)
+    engine.dispose()
+    return took
+
+
+def test_the_main_job_on_sqlite_and_what_comes_after_it(tmp_path: Path, simulator: RunningSimulator) -> None:
+    folder = tmp_path / "data"
+    settings = settings_for(simulator, folder)
+    with up_process(folder, "up", env=environment(settings)) as up:
+        assert up.says(UI).startswith(f"{UI}http://127.0.0.1:{up.port}")
+        main_job(up, settings, simulator)
+        a_request_becomes_one_run(up, settings, simulator)
+        a_second_one_on_the_same_folder_is_refused(folder, settings)
+        family = up.family()
+        assert len(family) >= 4
+        assert up.stop(signal.SIGINT) == 0
+        assert "Stopped." in up.output
+        assert not alive(family)
+
+
+def a_request_becomes_one_run(up: UpProcess, settings: Settings, simulator: RunningSimulator) -> None:
+    key = simulator.world.accounts[0].username
+    before = len(up.runs())
+    yesterday = instagram_day(datetime.now(UTC)) - timedelta(days=1)
+    engine = open_engine(settings.effective_database_url)
+    with engine.begin() as db:
+        request = sync_requests.enqueue(
+            db,
+            kind="insights",
+            account_key=key,
+            first=yesterday - timedelta(days=4),
+            last=yesterday,
+            requested_by="test",
+            reason="asked",
+            now=datetime.now(UTC),
+        )
+
+    def done() -> bool:
+        with engine.connect() as db:
+            found = sync_requests.by_id(db, request.id)
+        return found is not None and found.status == "done"
+
+    wait_for(done, what="the request's end")
+    assert len(up.runs()) == before + 1
+    assert up.materialized("daily_metrics") == 60
+    engine.dispose()
+
+
+def a_second_one_on_the_same_folder_is_refused(folder: Path, settings: Settings) -> None:
+    with up_process(folder, "up", env=environment(settings)) as second:
+        second.says("Already running for this data folder")
+        assert second.process.wait(60) != 0
+        assert "Traceback" not in second.output
+
+
+def test_the_main_job_on_postgresql(
+    tmp_path: Path, simulator: RunningSimulator, postgres_url: str, postgres: PostgresServer
+) -> None:
+    """Production's shape: the pipeline's and Dagster's databases on a server, and the file that goes with it."""
+    folder = tmp_path / "data"
+    dagster_url = postgres.create()
+    settings = settings_for(simulator, folder, postgres_url)
+    env = {**environment(settings), "IG_PIPELINE_DAGSTER_DATABASE_URL": dagster_url}
+    with up_process(folder, "up", "--quiet", env=env) as up:
+        up.says(UI)
+        main_job(up, settings, simulator)
+        family = up.family()
+        assert up.stop(signal.SIGTERM) == 0
+        assert not alive(family)
+    assert not list(folder.rglob("*.db"))
+    storage = open_engine(SecretStr(dagster_url))
+    with storage.connect() as db:
+        assert db.execute(sa.text("select count(*) from runs")).scalar_one() == 2
+        assert db.execute(sa.text("select count(*) from dynamic_partitions")).scalar_one() == 2
+    storage.dispose()
+    postgres.drop(dagster_url)
+
+
+def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with up_process(tmp_path / "data", "up", env={}, port=port) as up:
+            line = up.says(f"Port {port} on 127.0.0.1 is in use.")
+            assert "--port" in line
+            assert up.process.wait(60) == 1
+    assert "Traceback" not in up.output
+
+
+@pytest.mark.parametrize("name", ["IG_PIPELINE_DATABASE_URL", "IG_PIPELINE_DAGSTER_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://app:open-sesame@127.0.0.1:{port}/ig", "oracle://app:open-sesame@127.0.0.1/ig", "open-sesame"],
+)
+def test_a_wrong_or_unreachable_url_is_one_clear_line_without_its_password(tmp_path: Path, name: str, url: str) -> None:
+    with up_process(tmp_path / "data", "up", env={name: url.format(port=free_port())}) as up:
+        line = up.says("Error: ")
+        assert up.process.wait(60) != 0
+    assert name in line
+    assert "open-sesame" not in up.output
+    assert "Traceback" not in up.output
