@@ -17,6 +17,7 @@ from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
+from ig_pipeline.defs.held_open import files_of_home, held_open
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, DatabaseUrlError, check_reachable, migrate, open_engine
 
@@ -89,6 +90,7 @@ def running_stack(
             socket, workspace = stack.enter_context(workspace_file())
             children = stack.enter_context(Children(sink))
             address = start_dagster(children, settings, socket=socket, workspace=workspace, host=host, port=port)
+            stack.enter_context(held_open(*files_of_home(settings.dagster_home)))
         except (PortInUseError, AlreadyRunningError, ChildDiedError, DatabaseError, OSError) as error:
             raise StartError(str(error)) from error
         yield Running(address, children)
