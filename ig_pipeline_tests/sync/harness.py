@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS, MIN_FOLLOWERS
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
@@ -38,6 +40,9 @@ from ig_pipeline.vault.tokens import TokenVault
 
 # A Friday afternoon in Los Angeles, far from midnight there and in UTC.
 NOW = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
+
+# For what no database can change, such as what is asked of Meta and how it is said.
+sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @dataclass
@@ -218,6 +223,18 @@ class SmallWorld:
     def daily(self, account_key: str) -> dict[date, tuple[int | None, int | None]]:
         """Day → (reach, engagement) as `metrics` has it."""
         return {row["date"]: (row["reach"], row["engagement"]) for row in self.rows(tables.metrics, account_key)}
+
+    def insights(self, account_key: str) -> dict[tuple[str, date], int]:
+        """(metric, day) → value as `instagram_insights` has it."""
+        rows = self.rows(tables.instagram_insights, account_key)
+        return {(row["metric"], row["date"]): row["value"] for row in rows}
+
+    def true_insights(self, username: str, days: Collection[date]) -> dict[tuple[str, date], int]:
+        """(metric, day) → value of the world itself, for every metric of the catalogue the account can give."""
+        account = self.world.account(username)
+        absent = {"follower_count"} if account.kind.followers < MIN_FOLLOWERS else set()
+        given = {*DEFAULT_SERIES, *DEFAULT_TOTALS} - absent
+        return {(name, day): account.metric(name, day, self.clock()) for name in given for day in days}
 
     def truth(
         self, username: str, days: Collection[date], *, at: datetime | None = None

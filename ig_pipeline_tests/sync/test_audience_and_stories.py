@@ -12,7 +12,7 @@ from ig_pipeline.sync.audience import demographics_due, refresh_demographics, re
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.stories import poll_stories
-from ig_pipeline_tests.sync.harness import SmallWorld
+from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +43,7 @@ async def test_demographics_are_the_worlds_by_every_breakdown(small: SmallWorld)
     assert len([row for row in rows if row["breakdown"] == "country"]) <= LARGEST_GROUPS * len(DEMOGRAPHICS)
 
 
+@sqlite_only
 async def test_an_account_with_too_few_people_is_complete_without_demographics(small: SmallWorld) -> None:
     small.connect("little.letterpress")
     (result,) = await run(small, refresh_demographics, ["little.letterpress"])
@@ -102,6 +103,7 @@ async def test_followers_online_are_kept_by_hour(small: SmallWorld) -> None:
     assert small.calls_of("acme.studio") == 1
 
 
+@sqlite_only
 async def test_below_a_hundred_followers_nobody_is_known_to_be_online(small: SmallWorld) -> None:
     small.connect("little.letterpress")
     (result,) = await run(small, refresh_online_followers, ["little.letterpress"])
@@ -128,6 +130,7 @@ async def test_polled_stories_keep_their_last_numbers(small: SmallWorld) -> None
             assert {name: row[name] for name in STORY_METRICS} == seen[media_id]
 
 
+@sqlite_only
 async def test_a_story_with_too_few_viewers_is_kept_with_the_reason(small: SmallWorld) -> None:
     small.connect("little.letterpress")
     absences: set[str] = set()
@@ -140,6 +143,7 @@ async def test_a_story_with_too_few_viewers_is_kept_with_the_reason(small: Small
     assert absences <= {"too_few_viewers", "withheld"}
 
 
+@sqlite_only
 async def test_a_dead_token_is_told_here_as_well(small: SmallWorld) -> None:
     small.connect("acme.studio")
     small.revoke("acme.studio")

@@ -16,7 +16,7 @@ from ig_pipeline.storage.connections import disconnect, list_connections
 from ig_pipeline.sync.plan import nightly_rectangles
 from ig_pipeline.sync.results import AccountDayResult, summarise
 from ig_pipeline.vault.tokens import TokenVault
-from ig_pipeline_tests.sync.harness import Disturb, SmallWorld
+from ig_pipeline_tests.sync.harness import Disturb, SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +94,7 @@ async def test_of_five_accounts_one_revoked_and_one_throttled_three_are_complete
     assert small.daily(throttled).keys() == small.truth(throttled, small.window()).keys()
 
 
+@sqlite_only
 async def test_a_throttled_account_is_called_no_more(small: SmallWorld) -> None:
     small.connect("acme.studio")
     small.throttle("acme.studio", after=10)
@@ -122,6 +123,7 @@ async def test_deferred_cells_are_in_the_ledger(small: SmallWorld) -> None:
     assert (summary.deferred, summary.total_errors, summary.success) == (6, 0, False)
 
 
+@sqlite_only
 async def test_a_limit_of_the_whole_app_stops_every_account(small: SmallWorld) -> None:
     keys = small.connect_all()
     answers = Counter[str]()
@@ -139,6 +141,7 @@ async def test_a_limit_of_the_whole_app_stops_every_account(small: SmallWorld) -
         assert {request.account_key for request in sync_requests.recent(db)} == set(keys)
 
 
+@sqlite_only
 async def test_a_refused_token_is_renewed_once_and_the_call_repeated(
     small: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +179,7 @@ async def test_an_owner_who_connects_again_during_a_run_stays_connected(
     assert small.connection("acme.studio").status == "connected"
 
 
+@sqlite_only
 async def test_a_missing_permission_is_named_and_other_accounts_go_on(small: SmallWorld) -> None:
     keys = small.connect_all()[:2]
     account = small.connection(keys[0]).account_id
@@ -195,6 +199,7 @@ async def test_a_missing_permission_is_named_and_other_accounts_go_on(small: Sma
     assert small.connection(keys[0]).status == "connected"
 
 
+@sqlite_only
 async def test_a_cell_that_fails_for_a_moment_is_asked_once_more_at_the_end(small: SmallWorld) -> None:
     small.connect("acme.studio")
     third = small.window(5)[2]
@@ -210,6 +215,7 @@ async def test_a_cell_that_fails_for_a_moment_is_asked_once_more_at_the_end(smal
     assert small.daily("acme.studio") == small.truth("acme.studio", small.window(5))
 
 
+@sqlite_only
 async def test_a_cell_that_keeps_failing_fails_alone(small: SmallWorld) -> None:
     small.connect("acme.studio")
     days = small.window(5)
@@ -227,6 +233,7 @@ async def test_a_cell_that_keeps_failing_fails_alone(small: SmallWorld) -> None:
     assert small.daily("acme.studio").keys() == set(days) - {days[2]}
 
 
+@sqlite_only
 async def test_a_connection_that_is_not_connected_fails_with_the_owners_sentence(small: SmallWorld) -> None:
     connection = small.connect("acme.studio")
     with small.engine.begin() as db:
@@ -238,6 +245,7 @@ async def test_a_connection_that_is_not_connected_fails_with_the_owners_sentence
     assert len(small.rows(tables.instagram_sync_logs)) == 3
 
 
+@sqlite_only
 async def test_an_unknown_account_is_said_to_be_unknown(small: SmallWorld) -> None:
     small.connect("acme.studio")
     results = await small.sync(["nobody", "acme.studio"], days=1)
@@ -246,6 +254,7 @@ async def test_an_unknown_account_is_said_to_be_unknown(small: SmallWorld) -> No
     assert "No connection is called nobody" in str(next(r.error for r in results if r.error))
 
 
+@sqlite_only
 async def test_a_day_that_is_not_over_is_refused(small: SmallWorld) -> None:
     small.connect("acme.studio")
     results = await small.sync(["acme.studio"], days=[small.window(1)[0], small.today])
