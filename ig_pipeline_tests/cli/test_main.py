@@ -20,32 +20,20 @@ from ig_pipeline.settings import SettingsError
 from ig_pipeline.storage.connections import UnknownAccountError
 from ig_pipeline.storage.database import check_reachable, open_engine
 from ig_pipeline_tests.cli.conftest import Run
+from ig_pipeline_tests.readme_blocks import first_sentence, leaf_commands
 
 CANARY = "canary-5ecret-token"
 
 
-def leaf_commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
-    found: list[tuple[tuple[str, ...], click.Command]] = []
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            found.extend(leaf_commands(command, (*path, name)))
-        else:
-            found.append(((*path, name), command))
-    return found
+LEAVES = list(leaf_commands())
 
 
-LEAVES = leaf_commands(cli)
-
-
-@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
-def test_every_command_has_help_with_examples(path: tuple[str, ...], command: click.Command, run: Run) -> None:
-    result = run(*path, "--help")
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
+def test_every_command_has_help_with_examples(name: str, command: click.Command, run: Run) -> None:
+    result = run(*name.split(), "--help")
     assert result.exit_code == 0
     assert "Examples:" in result.output
-    assert f"ig-pipeline {' '.join(path)}" in result.output
+    assert f"ig-pipeline {name}" in result.output
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
@@ -53,9 +41,7 @@ def test_every_command_has_help_with_examples(path: tuple[str, ...], command: cl
 def test_the_table_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    assert (
-        COMMANDS[name].help == (command.help or "").split("\n\n")[0].replace("\n", " ").split(". ")[0].rstrip(".") + "."
-    )
+    assert COMMANDS[name].help == first_sentence(command)
 
 
 def test_help_imports_neither_pandas_nor_dagster_nor_the_database() -> None:

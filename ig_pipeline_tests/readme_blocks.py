@@ -1,0 +1,78 @@
+"""The parts of README.md that are made from the code: commands, exit codes, settings.
+
+`make docs` writes them, `test_docs` compares. Prose is written by hand.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.main import cli
+from ig_pipeline.settings import PREFIX, Settings
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with its full name: `("connections add", …)`."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaf_commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+def blocks() -> dict[str, str]:
+    """Name → the Markdown between `<!-- name -->` and `<!-- /name -->`."""
+    return {"commands": _commands(), "exit codes": _exit_codes(), "settings": _settings()}
+
+
+def filled(text: str) -> str:
+    """`text` with every block as it should be. Raises `ValueError` when a marker is missing."""
+    for name, block in blocks().items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not start or not end:
+            raise ValueError(f"README.md lacks the marks of {name}.")
+        text = f"{before}{start}{block}\n{end}{after}"
+    return text
+
+
+def _commands() -> str:
+    rows = [f"| `ig-pipeline {name}` | {first_sentence(command)} |" for name, command in leaf_commands()]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
+
+
+def _exit_codes() -> str:
+    return "\n".join(["| exit code | meaning |", "|---|---|", *(f"| {code:d} | {code.meaning} |" for code in ExitCode)])
+
+
+def _settings() -> str:
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| setting | default | what for |", "|---|---|---|", *rows])
+
+
+def _default(value: object) -> str:
+    if value in (None, (), ""):
+        return ""
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def first_sentence(command: click.Command) -> str:
+    """The first sentence of a command's help."""
+    paragraph = (command.help or "").split("\n\n")[0].replace("\n", " ").strip()
+    return paragraph.split(". ")[0].rstrip(".") + "."
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))

@@ -1,0 +1,89 @@
+"""The documentation is true: what it names exists, and what exists is named."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ig_pipeline.settings import PREFIX, Settings
+from ig_pipeline.storage.tables import metadata
+from ig_pipeline_tests.readme_blocks import README, filled, leaf_commands
+
+ROOT = README.parent
+TEXT = README.read_text()
+
+
+def section(title: str) -> str:
+    return TEXT.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def code_in(text: str) -> list[str]:
+    fenced = re.findall(r"```(?:\w+)?\n(.*?)```", text, re.S)
+    return [*fenced, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))]
+
+
+def test_commands_exit_codes_and_settings_are_those_of_the_code() -> None:
+    assert filled(TEXT) == TEXT, "run `make docs`"
+
+
+def test_every_table_is_described() -> None:
+    described = set(re.findall(r"^\| `(\w+)` \|", section("Tables"), re.M))
+    assert described == set(metadata.tables), "describe the table in README.md, section Tables"
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", TEXT)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_link_within_the_page_leads_to_a_heading() -> None:
+    headings = {
+        re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+        for line in TEXT.splitlines()
+        if line.startswith("#")
+    }
+    assert [link for link in re.findall(r"\]\(#([^)]+)\)", TEXT) if link not in headings] == []
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"`?make ([a-z-]+)", "\n".join(code_in(TEXT))))
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+def test_every_setting_it_names_exists() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", TEXT)) <= known
+
+
+def example_calls() -> list[str]:
+    """Every `ig-pipeline …` in the README's code, without what stands before and after it in a pipe."""
+    found: dict[str, None] = {}
+    for code in code_in(TEXT):
+        for match in re.finditer(r"ig-pipeline ([a-z][^|`#\n]*)", code):
+            found[match[1].strip()] = None
+    return list(found)
+
+
+@pytest.mark.parametrize("call", example_calls())
+def test_every_command_it_shows_can_be_called_so(call: str) -> None:
+    commands = dict(leaf_commands())
+    words = shlex.split(call)
+    name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in commands), None)
+    groups = {known.split()[0] for known in commands if " " in known}
+    if name is None:
+        assert words[0] in groups, f"no such command: {call}"
+        return
+    options = {option for parameter in commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}
+
+
+def test_nothing_of_a_working_folder_is_in_the_repository() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if not listed:
+        pytest.skip("no git checkout")
+    assert not [name for name in listed if Path(name).name in {".env", "token.key"} or name.endswith((".db", ".part"))]
