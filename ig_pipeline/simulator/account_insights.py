@@ -4,6 +4,7 @@ Which requests are legal is decided in `insight_rules`, what is true in `account
 """
 
 from datetime import date, datetime, timedelta
+from itertools import product
 
 from ig_pipeline.graph_api.catalogue import ACCOUNT_METRICS, DEMOGRAPHICS, MIN_FOLLOWERS
 from ig_pipeline.simulator import refusals
@@ -102,8 +103,8 @@ def _total_value(
     value = account.total(metric, days, now)
     if not request.breakdowns:
         return {"value": value}
-    results = _split(account, metric, request.breakdowns[0], value)
-    return {"value": value, "breakdowns": [{"dimension_keys": list(request.breakdowns[:1]), "results": results}]}
+    results = _split(account, metric, request.breakdowns, value)
+    return {"value": value, "breakdowns": [{"dimension_keys": list(request.breakdowns), "results": results}]}
 
 
 def _follows(account: Account, days: list[date], now: datetime) -> Json:
@@ -118,13 +119,15 @@ def _follows(account: Account, days: list[date], now: datetime) -> Json:
     return {"breakdowns": [breakdown]}
 
 
-def _split(account: Account, metric: str, breakdown: str, value: int) -> list[Json]:
-    """`value` in parts that add up to it; parts of nothing are left out."""
-    names = _SPLITS[breakdown]
-    weights = [between(0.2, 1, account.key, metric, breakdown, name) for name in names]
+def _split(account: Account, metric: str, breakdowns: tuple[str, ...], value: int) -> list[Json]:
+    """`value` in parts that add up to it, one for each combination; parts of nothing are left out."""
+    cells = list(product(*(_SPLITS[name] for name in breakdowns)))
+    weights = [between(0.2, 1, account.key, metric, *cell) for cell in cells]
     parts = [int(value * weight / sum(weights)) for weight in weights]
     parts[0] += value - sum(parts)
-    return [{"dimension_values": [name], "value": part} for name, part in zip(names, parts, strict=True) if part > 0]
+    return [
+        {"dimension_values": list(cell), "value": part} for cell, part in zip(cells, parts, strict=True) if part > 0
+    ]
 
 
 def _paging(account: Account, request: InsightRequest, params: dict[str, str], call: Call) -> Json:

@@ -19,11 +19,12 @@ width:min(460px,calc(100vw - 32px));box-shadow:0 8px 28px #0001}
 h1{font-size:1.25rem;margin:.2em 0 .4em}p{color:var(--soft);margin:.3em 0 1em}
 .mark{display:inline-block;width:38px;height:38px;border-radius:11px;background:var(--main)}
 .instagram{--main:#d6246e}.instagram .mark{background:linear-gradient(45deg,#fdbb4a,#e4405f,#7232bd)}
-fieldset{border:1px solid var(--line);border-radius:10px;margin:0 0 16px;padding:6px 14px 10px;max-height:40vh;
+fieldset{min-width:0;border:1px solid var(--line);border-radius:10px;margin:0 0 16px;padding:6px 14px 10px;
+max-height:40vh;
 overflow:auto}legend{font-weight:600;padding:0 6px}
 label{display:flex;gap:10px;align-items:flex-start;padding:7px 0;cursor:pointer}
 input{margin-top:.3em;accent-color:var(--main)}
-small{color:var(--soft);display:block}.row{display:flex;gap:10px;justify-content:flex-end}
+small{overflow-wrap:anywhere;color:var(--soft);display:block}.row{display:flex;gap:10px;justify-content:flex-end}
 button{font:inherit;font-weight:600;border-radius:9px;border:1px solid var(--line);padding:.55em 1.2em;background:none;
 color:inherit;cursor:pointer}button[value=continue]{background:var(--main);border-color:var(--main);color:#fff}
 button:focus-visible,input:focus-visible{outline:3px solid #8ab4ff;outline-offset:2px}
@@ -68,7 +69,7 @@ def consent_page(
     return _document(
         login,
         title=f"Continue with {_NAMES[login]}",
-        body=f"<h1>Let the app read your Instagram?</h1><p>It asks to see what is ticked below. It cannot post.</p>"
+        body=f"<h1>Let the app read your Instagram?</h1><p>It asks to see what is ticked below.</p>"
         f'<form method="post" action="{escape(action)}">{inputs}'
         f"<fieldset><legend>Continue as</legend>{people}</fieldset>"
         f"<fieldset><legend>It will see</legend>{ticks}</fieldset>"

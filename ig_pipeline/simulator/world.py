@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ig_pipeline.simulator.accounts import Account, Profile
-from ig_pipeline.simulator.chance import choose, fraction
+from ig_pipeline.simulator.chance import fraction
 from ig_pipeline.simulator.ids import account_id, object_id, place_of
 from ig_pipeline.simulator.kinds import KINDS, Kind, name_of
 
@@ -171,7 +171,7 @@ def _draw(seed: int, position: int, kind: Kind, *, nth: int) -> Account:
         page_id=object_id(_PAGE, seed, position),
         page_name=full_name,
         user_id=object_id(_PERSON, seed, position),
-        user_name=choose(_OWNERS, seed, position, "owner"),
+        user_name=_OWNERS[(seed + position) % len(_OWNERS)],
         app_user_id=object_id(_APP_USER, seed, position),
         owned_by_business=position % 3 == 2,
     )

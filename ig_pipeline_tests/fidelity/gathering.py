@@ -109,6 +109,8 @@ def _read(found: Gathered, exchange: Exchange, answer: dict[str, Any], now: date
             if isinstance(answer.get(name), dict):
                 nested = next((f.children for f in fields if f.name == name), ())
                 _list(found, name, answer[name], nested, now)
+    elif not edge and "instagram_business_account" in {field.name for field in fields}:
+        _pages(found, {"data": [{"id": first, **answer}]}, fields)
     elif not edge and first.isdigit() and _POST_FIELDS & answer.keys():
         _note(found.posts.setdefault(first, Seen(first)), answer, fields)
 

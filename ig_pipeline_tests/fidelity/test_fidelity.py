@@ -118,6 +118,28 @@ def test_states_of_tokens_limits_and_posts_are_brought_about(tmp_path: Path) -> 
     assert [(verdict.outcome, verdict.details) for verdict in verdicts] == [("same", ())] * 5
 
 
+def test_the_envelope_of_instagram_login_is_asked_for_too(tmp_path: Path) -> None:
+    host = "https://graph.instagram.com/v25.0"
+    said = (
+        "The media was posted before the most recent time that the user's account was converted to a business account"
+    )
+    converted = error(f"{said} from a personal account.", error_subcode=2108006)
+    converted["error"]["type"] = "IGApiException"
+    unknown = error("Unsupported request - method type: get")
+    unknown["error"]["type"] = "IGApiException"
+    page = {"id": "100000000000077", "instagram_business_account": {"id": ACCOUNT}}
+    verdicts = judged(
+        tmp_path,
+        exchange("100000000000077?fields=instagram_business_account", page),
+        exchange("17900000000000123/insights?metric=reach", converted, 400, host=host),
+        exchange(
+            "me?fields=user_id,username", {"user_id": ACCOUNT, "username": "x", "id": "300000000000001"}, host=host
+        ),
+        exchange("access_token?grant_type=nonsense", unknown, 400, host=host),
+    )
+    assert [(verdict.outcome, verdict.details) for verdict in verdicts] == [("same", ())] * 4
+
+
 def test_a_difference_in_status_keys_types_or_words_is_seen(tmp_path: Path) -> None:
     wrong = error("(#100) Tried accessing nonexisting field (food)")
     verdicts = judged(
