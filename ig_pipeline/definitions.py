@@ -8,6 +8,7 @@ import dagster as dg
 from ig_pipeline.defs.checks import every_token_outlives_the_week
 from ig_pipeline.defs.first_backfills import new_connections
 from ig_pipeline.defs.insights import insight_assets
+from ig_pipeline.defs.media_files import media_assets, nightly_media_files
 from ig_pipeline.defs.partitions import grid_from
 from ig_pipeline.defs.requested_syncs import requested_syncs
 from ig_pipeline.defs.resources import Pipeline
@@ -20,10 +21,10 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     """All definitions on the grid that `pipeline`'s settings describe. Raises `SettingsError`."""
     grid = grid_from(pipeline.settings.first_day)
     return dg.Definitions(
-        assets=[insight_assets(grid), access_tokens],
+        assets=[insight_assets(grid), media_assets(grid), access_tokens],
         asset_checks=[every_token_outlives_the_week],
         sensors=[new_connections, requested_syncs],
-        schedules=[nightly_sync, token_refresh, grid_checks],
+        schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks],
         resources={"pipeline": pipeline},
         # The work waits on the network; a process per step costs two seconds and shares nothing (design §11).
         executor=dg.in_process_executor,

@@ -10,6 +10,7 @@ import dagster as dg
 
 from ig_pipeline.defs.first_backfills import INTERVAL_SECONDS, RUNS_A_TICK
 from ig_pipeline.defs.insights import GRID_ASSETS
+from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, run_tagged
@@ -19,7 +20,7 @@ from ig_pipeline.storage.connections import CONNECTED
 from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.sync.plan import DayRequest, plan_requests
 
-ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS}
+ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS, "media_files": [MEDIA_FILES]}
 """Kind of request → the assets it fills."""
 
 

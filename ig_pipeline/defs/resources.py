@@ -34,6 +34,16 @@ class CellSource(Protocol):
         ...
 
 
+class MediaSource(Protocol):
+    """What fetches the media files of cells: the engine, or a stand-in in tests."""
+
+    def __call__(
+        self, settings: Settings, cells: Mapping[str, Sequence[date]], *, run_id: str, clock: Clock
+    ) -> AsyncIterator[AccountDayResult]:
+        """One result per cell, in the order they are finished."""
+        ...
+
+
 async def fetch_cells(
     settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str, clock: Clock
 ) -> AsyncIterator[AccountDayResult]:
@@ -43,6 +53,19 @@ async def fetch_cells(
 
     async with open_services(settings, clock=clock) as services:
         async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
+            yield result
+
+
+async def fetch_media_cells(
+    settings: Settings, cells: Mapping[str, Sequence[date]], *, run_id: str, clock: Clock
+) -> AsyncIterator[AccountDayResult]:
+    """The engine of media files, with its own client, database and store for the length of one run."""
+    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
+    from ig_pipeline.sync.media_files.days import media_file_days  # noqa: PLC0415 - as above
+    from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415 - as above
+
+    async with open_services(settings, clock=clock) as services, open_media(settings) as media:
+        async for result in media_file_days(services, media, cells, run_id=run_id):
             yield result
 
 
@@ -64,6 +87,7 @@ class Pipeline:
     settings_of: Callable[[], Settings] = load_settings
     clock: Clock = utc_now
     fetch: CellSource = fetch_cells
+    fetch_media: MediaSource = fetch_media_cells
     refresh: Callable[[Settings, Clock], Awaitable[list[TokenResult]]] = refresh_all
 
     def cells(
@@ -72,6 +96,11 @@ class Pipeline:
         """Fetch `cells`: one result per asset and cell."""
         self._engine()
         return self.fetch(self.settings, cells, assets=assets, run_id=run_id, clock=self.clock)
+
+    def media_cells(self, cells: Mapping[str, Sequence[date]], *, run_id: str) -> AsyncIterator[AccountDayResult]:
+        """Fetch the media files of `cells`: one result per cell."""
+        self._engine()
+        return self.fetch_media(self.settings, cells, run_id=run_id, clock=self.clock)
 
     async def refreshed_tokens(self) -> list[TokenResult]:
         """Refresh what is due, of every connected account."""

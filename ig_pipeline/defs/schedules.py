@@ -3,6 +3,8 @@
 Schedules target assets, never a partitioned job (facts/dagster.md §0.1). Which cells a night asks for is `sync.plan`'s.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from ig_pipeline.defs.checks import GRID_CHECK_SPECS, every_token_outlives_the_week
@@ -32,6 +34,13 @@ def nightly_sync(
     context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Rectangles of connected accounts. A tick that fires twice finds its run keys taken and launches nothing."""
+    return nightly_runs(context, pipeline, assets=GRID_ASSETS, prefix="nightly")
+
+
+def nightly_runs(
+    context: dg.ScheduleEvaluationContext, pipeline: Pipeline, *, assets: Sequence[dg.AssetKey], prefix: str
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Runs of `assets` over the nightly window of every connected account; run keys begin with `prefix`."""
     settings = pipeline.settings
     # The night the tick stands for: repeated hours later, or after midnight, it still means the same days.
     today = instagram_day(context.scheduled_execution_time)
@@ -48,7 +57,7 @@ def nightly_sync(
     if not planned:
         return dg.SkipReason("No connected account, or no day of the window lies in the grid.")
     return [
-        run_request(rectangle, assets=GRID_ASSETS, run_key=f"nightly/{today}/{number}")
+        run_request(rectangle, assets=assets, run_key=f"{prefix}/{today}/{number}")
         for number, rectangle in enumerate(planned, start=1)
     ]
 

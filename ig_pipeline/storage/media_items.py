@@ -94,17 +94,16 @@ def paths_of_account_alone(db: sa.Connection, u_id: int, account_id: str) -> lis
     return list(db.execute(statement).scalars())
 
 
-def pictures_of_day(db: sa.Connection, u_id: int, account_id: str, day: date, *, limit: int) -> list[str]:
-    """Paths of some pictures posted on a Pacific day, oldest first."""
+def shown_of_day(db: sa.Connection, u_id: int, account_id: str, day: date, *, limit: int) -> list[str]:
+    """Paths of some files posted on a Pacific day: pictures before videos, the oldest first."""
     statement = (
         sa.select(table.c.file_path)
         .where(
             table.c.u_id == u_id,
             table.c.account_id == account_id,
             table.c.date == day,
-            table.c.mime_type.like("image/%"),
         )
-        .order_by(table.c.posted_at, table.c.instagram_media_id)
+        .order_by(table.c.media_type, table.c.posted_at, table.c.instagram_media_id)
         .limit(limit)
     )
     return list(db.execute(statement).scalars())

@@ -198,6 +198,5 @@ class FilesBackfill:
         return fresh
 
     def _in_range(self, files: list[WantedFile]) -> bool:
-        """Stories come without a range: those of other days are left out."""
-        options, day = self._options, files[0].day
-        return (options.since is None or day >= options.since) and (options.until is None or day <= options.until)
+        """Stories of before `since` are left out; those after `until` are not, for they will be gone tomorrow."""
+        return self._options.since is None or files[0].day >= self._options.since

@@ -1,0 +1,96 @@
+"""The asset of media files on the grid, its nightly schedule (shipped stopped) and the previews in its cells.
+
+Names what exists and tells Dagster what became of each cell; fetching is `sync.media_files`'.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ig_pipeline.defs.cell_events import CellEvent, event_of
+from ig_pipeline.defs.draining import drain
+from ig_pipeline.defs.failures import failure_of
+from ig_pipeline.defs.insights import GROUP, POOL, cells_given
+from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.defs.schedules import nightly_runs
+from ig_pipeline.graph_api.days import PACIFIC
+from ig_pipeline.storage import media_items
+from ig_pipeline.sync.results import AccountDayResult
+
+MEDIA_FILES = dg.AssetKey("media_files")
+
+# Dagster's UI shows markdown without a click below 1,000 characters in all, the marks around the pictures included.
+_PREVIEW_CHARACTERS = 900
+_PREVIEWS = 2
+
+
+def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    """`media_files` on `grid`."""
+
+    @dg.multi_asset(
+        name="instagram_media_files",
+        specs=[
+            dg.AssetSpec(
+                MEDIA_FILES,
+                description=(
+                    "The pictures and videos posted on this day, as files in the media library with a row each in "
+                    "`media_items`. Fetched on demand, never by itself: launch it for the days you want, or switch on "
+                    "`nightly_media_files`. Stories only while they live: 24 hours."
+                ),
+                kinds={"instagram", "file"},
+                group_name=GROUP,
+                partitions_def=grid,
+                skippable=True,
+            )
+        ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=POOL,
+    )
+    def instagram_media_files(
+        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> Iterator[CellEvent]:
+        results: list[AccountDayResult] = []
+        for result in drain(pipeline.media_cells(cells_given(context, grid), run_id=context.run.run_id)):
+            results.append(result)
+            yield _with_previews(event_of(result), pipeline, result)
+        if failure := failure_of(results):
+            raise failure
+
+    return instagram_media_files
+
+
+@dg.schedule(
+    # After the numbers, which begin at 02:17; a day is complete at Pacific midnight.
+    cron_schedule="47 2 * * *",
+    execution_timezone=PACIFIC.key,
+    target=dg.AssetSelection.assets(MEDIA_FILES),
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description=(
+        "Archives new posts of every connected account as they come. Stopped as shipped: files are many and large, "
+        "whoever wants them switches it on."
+    ),
+)
+def nightly_media_files(
+    context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """The nightly window again, for files; what the library has costs a page of the listing."""
+    return nightly_runs(context, pipeline, assets=[MEDIA_FILES], prefix="nightly-media")
+
+
+def _with_previews(event: CellEvent, pipeline: Pipeline, result: AccountDayResult) -> CellEvent:
+    """The cell's event with a picture or two of the day's posts, where it has some."""
+    if not isinstance(event, dg.AssetMaterialization) or result.u_id is None or result.account_id is None:
+        return event
+    # Pillow, PyAV and the store's client load in runs only, not in every code server.
+    from ig_pipeline.media_store.opening import open_store  # noqa: PLC0415
+    from ig_pipeline.media_store.previews import thumbnails  # noqa: PLC0415
+
+    with pipeline.reading() as db:
+        keys = media_items.shown_of_day(db, result.u_id, result.account_id, result.date, limit=_PREVIEWS)
+    if not keys:
+        return event
+    shown = thumbnails(open_store(pipeline.settings), keys, at_most=_PREVIEW_CHARACTERS)
+    if not shown:
+        return event
+    pictures = " ".join(f"![post]({uri})" for uri in shown)
+    return event._replace(metadata={"preview": dg.MetadataValue.md(pictures), **event.metadata})

@@ -1,0 +1,68 @@
+"""Thumbnails small enough to travel inside a line of text, from files of the library.
+
+WebP, because at this size JPEG's tables alone would fill the line. Where they are shown is not decided here.
+"""
+
+import base64
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.media_store.store import Store
+
+# Longest side and quality, tried from the best on until all pictures fit.
+_TRIES = ((64, 50), (56, 35), (48, 25), (40, 15), (32, 10), (24, 5))
+
+
+def thumbnails(store: Store, keys: Sequence[str], *, at_most: int) -> list[str]:
+    """`data:` URIs of the files at `keys`, together at most `at_most` characters; fewer when they do not fit.
+
+    A file that cannot be read or shown is left out: previews never cost a day.
+    """
+    pictures = [picture for key in keys if (picture := _open(store, key)) is not None]
+    while pictures:
+        for side, quality in _TRIES:
+            made = [_uri(picture, side, quality) for picture in pictures]
+            if sum(map(len, made)) <= at_most:
+                return made
+        pictures.pop()
+    return []
+
+
+def _open(store: Store, key: str) -> Image.Image | None:
+    with tempfile.TemporaryDirectory(prefix="ig_pipeline_") as folder:
+        path = Path(folder) / "file"
+        try:
+            store.copy_to(key, path)
+            return _first_frame(path) if key.endswith((".mp4", ".mov")) else _picture(path)
+        except (StoreError, OSError, ValueError, av.error.FFmpegError, Image.DecompressionBombError):
+            return None
+
+
+def _picture(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.draft("RGB", (128, 128))
+        shrunk = picture.convert("RGB")
+    shrunk.thumbnail((128, 128))
+    return shrunk
+
+
+def _first_frame(path: Path) -> Image.Image | None:
+    with av.open(str(path), format="mp4", options={"protocol_whitelist": "file"}) as container:
+        frame = next(container.decode(video=0), None)
+        if frame is None:
+            return None
+        small = frame.reformat(width=128, height=max(1, 128 * frame.height // frame.width), format="rgb24")
+        return Image.fromarray(small.to_ndarray())
+
+
+def _uri(picture: Image.Image, side: int, quality: int) -> str:
+    small, buffer = picture.copy(), io.BytesIO()
+    small.thumbnail((side, side))
+    small.save(buffer, "WEBP", quality=quality, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
