@@ -26,7 +26,7 @@ from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.progress import Progress
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
 from ig_pipeline.sync.session import AccountSession, AppBrake
-from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError
 from ig_pipeline.vault.tokens import TokenVault
 
 logger = logging.getLogger("ig_pipeline.sync")
@@ -46,7 +46,7 @@ class DayNotOverError(Exception):
     """The day is still running in Los Angeles, or lies ahead."""
 
 
-EXPECTED = (UnknownAccountError, NotConnectedError)
+EXPECTED = (UnknownAccountError, NotConnectedError, KeyRingError)
 """Errors that say themselves what is wrong: no traceback in the log."""
 
 

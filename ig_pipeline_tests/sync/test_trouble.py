@@ -1,8 +1,9 @@
 """Revoked, throttled, unreachable: one account's trouble is its own, and is said in a sentence."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -11,11 +12,13 @@ from pydantic import SecretStr
 
 from ig_pipeline.graph_api.days import days_between, total_value_window
 from ig_pipeline.graph_api.errors import TokenDeadError
-from ig_pipeline.storage import sync_requests, tables
+from ig_pipeline.storage import insights, sync_requests, tables
 from ig_pipeline.storage.connections import disconnect, list_connections
+from ig_pipeline.storage.upsert import WriteMismatchError, Written
 from ig_pipeline.sync.ledger import GAP
 from ig_pipeline.sync.plan import nightly_rectangles
 from ig_pipeline.sync.results import AccountDayResult, summarise
+from ig_pipeline.vault.cipher import new_key
 from ig_pipeline.vault.tokens import TokenVault
 from ig_pipeline_tests.sync.harness import Disturb, SmallWorld, sqlite_only
 
@@ -286,3 +289,51 @@ async def test_an_account_whose_rows_cannot_be_written_does_not_stop_the_others(
     assert statuses(results, keys[0])["failed"] >= 4
     assert all("disk full" in str(r.error) for r in results if r.error)
     assert small.daily(keys[0]) == {}
+
+
+@sqlite_only
+async def test_without_reach_the_day_stands_with_its_engagement_and_the_reason(small: SmallWorld) -> None:
+    small.connect("acme.studio")
+    message = "(#100) The following metric (reach) is incompatible with the metric type (time_series)"
+    disturb = when(lambda request: "metric=reach" in str(request.url), lambda: refusal(message, code=100))
+    async with small.services_over(disturb) as services:
+        results = await small.sync_with(services, {"acme.studio": small.window(2)})
+    assert statuses(results, "acme.studio") == {"complete": 6}
+    rolled = [result for result in results if result.asset == "daily_metrics"]
+    assert all("does not give reach" in result.absences["reach"] for result in rolled)
+    truth = small.truth("acme.studio", small.window(2))
+    assert small.daily("acme.studio") == {day: (None, engagement) for day, (_, engagement) in truth.items()}
+
+
+@sqlite_only
+async def test_a_write_that_does_not_add_up_fails_its_cell_and_keeps_nothing_of_it(
+    small: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.connect("acme.studio")
+    days = small.window(3)
+    save = insights.save
+
+    def short(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
+        written = save(db, rows)
+        if rows[0]["date"] == days[1]:
+            raise WriteMismatchError("instagram_insights: sent 14 rows, the database wrote 13.")
+        return written
+
+    monkeypatch.setattr(insights, "save", short)
+    results = await small.sync(["acme.studio"], days=days)
+    assert {(r.asset, r.date) for r in results if r.status == "failed"} == {
+        ("account_insights", days[1]),
+        ("daily_metrics", days[1]),
+    }
+    assert {row["date"] for row in small.rows(tables.instagram_insights)} == {days[0], days[2]}
+
+
+@sqlite_only
+async def test_a_token_of_another_key_is_said_to_be_one(small: SmallWorld, caplog: pytest.LogCaptureFixture) -> None:
+    small.settings = small.settings.model_copy(update={"encryption_keys": (new_key(),)})
+    small.connect("acme.studio")
+    small.settings = small.settings.model_copy(update={"encryption_keys": (new_key(),)})
+    results = await small.sync(["acme.studio"], days=1)
+    assert statuses(results, "acme.studio") == {"failed": 3}
+    assert all("IG_PIPELINE_ENCRYPTION_KEYS" in str(result.error) for result in results)
+    assert "Traceback" not in caplog.text
