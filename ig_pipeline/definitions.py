@@ -6,6 +6,7 @@ Needs no environment variable: a clone loads with the defaults of `settings`.
 import dagster as dg
 
 from ig_pipeline.defs.checks import every_token_outlives_the_week
+from ig_pipeline.defs.deletions import deletions
 from ig_pipeline.defs.first_backfills import new_connections
 from ig_pipeline.defs.insights import insight_assets
 from ig_pipeline.defs.media_files import media_assets, nightly_media_files
@@ -23,7 +24,7 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     return dg.Definitions(
         assets=[insight_assets(grid), media_assets(grid), access_tokens],
         asset_checks=[every_token_outlives_the_week],
-        sensors=[new_connections, requested_syncs],
+        sensors=[new_connections, requested_syncs, deletions],
         schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks],
         resources={"pipeline": pipeline},
         # The work waits on the network; a process per step costs two seconds and shares nothing (design §11).

@@ -166,6 +166,22 @@ def _known_revisions() -> Iterator[None]:
         ) from None
 
 
+def compact(engine: sa.Engine) -> None:
+    """Rewrite an embedded database without what was deleted from it, its log included. Raises `DatabaseError`.
+
+    PostgreSQL does so by itself (autovacuum), and its files are its server's.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with plain_errors():
+        raw = engine.raw_connection()
+        try:
+            raw.execute("vacuum")
+            raw.execute("pragma wal_checkpoint(truncate)")
+        finally:
+            raw.close()
+
+
 def _alembic(db: sa.Connection | None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

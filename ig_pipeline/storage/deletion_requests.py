@@ -56,7 +56,7 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
     for connection in connections:
         lock(db, connection.id)
         disconnect(db, connection.id, now=now)
-        _add(erased, erase_account(db, connection, files_remain=True))
+        _add(erased, erase_account(db, connection))
         targets.append(
             Target(connection.id, connection.u_id, connection.email, connection.account_id, connection.account_key)
         )

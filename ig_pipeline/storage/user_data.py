@@ -4,14 +4,14 @@ Tables are found by their columns (`u_id`, `account_id`, `account_key`), so that
 Files and Dagster's own storage are not rows: whoever erases them does so elsewhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection, list_connections
-from ig_pipeline.storage.tables import metadata, oauth_states, user_tokens, users
+from ig_pipeline.storage.tables import media_items, metadata, oauth_states, user_tokens, users
 
 Json = dict[str, Any]
 
@@ -38,14 +38,33 @@ def export(db: sa.Connection, email: str) -> Json | None:
     return {"email": email, "tables": tables}
 
 
-def erase_account(db: sa.Connection, connection: Connection, *, files_remain: bool = False) -> dict[str, int]:
-    """Delete the rows of one account of one user; table → rows. `files_remain` keeps those that lead to files."""
+def erase_account(db: sa.Connection, connection: Connection) -> dict[str, int]:
+    """Delete the history of one account of one user; table → rows. Rows that lead to files stay for now."""
+    return _erase(db, connection.u_id, connection.account_id, connection.account_key, keep=_KEEP_WHILE_FILES_REMAIN)
+
+
+def erase_known(db: sa.Connection, u_id: int, account_id: str, account_key: str, email: str) -> dict[str, int]:
+    """Delete whatever is left of an account, and its user when it was their last one; table → rows."""
+    erased = _erase(db, u_id, account_id, account_key, keep=set())
+    for name, count in erase_person(db, u_id, email).items():
+        erased[name] = erased.get(name, 0) + count
+    return erased
+
+
+def files_only_of(db: sa.Connection, u_id: int, account_id: str) -> list[str]:
+    """Paths in the media store that belong to this account alone: equal bytes of two accounts share one file."""
+    mine = sa.select(media_items.c.file_path).where(media_items.c.u_id == u_id, media_items.c.account_id == account_id)
+    others = sa.select(media_items.c.file_path).where(
+        media_items.c.u_id == u_id, media_items.c.account_id != account_id
+    )
+    return sorted(set(db.execute(mine).scalars()) - set(db.execute(others).scalars()))
+
+
+def _erase(db: sa.Connection, u_id: int, account_id: str, account_key: str, *, keep: set[str]) -> dict[str, int]:
     erased: dict[str, int] = {}
-    if db.dialect.name == "sqlite":
-        db.exec_driver_sql("pragma secure_delete = on")
     for table in reversed(metadata.sorted_tables):
-        condition = _about_account(table, connection)
-        if condition is None or (files_remain and table.name in _KEEP_WHILE_FILES_REMAIN):
+        condition = _about_account(table, u_id, account_id, account_key)
+        if condition is None or table.name in keep:
             continue
         count = db.execute(sa.delete(table).where(condition)).rowcount
         if count:
@@ -71,17 +90,12 @@ def _about_person(table: sa.Table, u_id: int, email: str, keys: Sequence[str]) -
     return None
 
 
-def _about_account(table: sa.Table, connection: Connection) -> sa.ColumnElement[bool] | None:
-    conditions = list(_account_columns(table, connection))
-    return sa.and_(*conditions) if conditions else None
-
-
-def _account_columns(table: sa.Table, connection: Connection) -> Iterator[sa.ColumnElement[bool]]:
+def _about_account(table: sa.Table, u_id: int, account_id: str, account_key: str) -> sa.ColumnElement[bool] | None:
     if "account_id" in table.c and "u_id" in table.c:
-        yield table.c.u_id == connection.u_id
-        yield table.c.account_id == connection.account_id
-    elif "account_key" in table.c:
-        yield table.c.account_key == connection.account_key
+        return sa.and_(table.c.u_id == u_id, table.c.account_id == account_id)
+    if "account_key" in table.c:
+        return table.c.account_key == account_key
+    return None
 
 
 def _plain(value: object) -> object:
