@@ -57,10 +57,9 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    for module in (connections, timeline, people, meta, health, admin, pages):
-        app.include_router(module.router)
+    modules = (connections, timeline, people, meta, health, admin, pages)
+    openapi.install(app, [module.router for module in modules])
     app.mount("/static", _KeptFiles(directory=STATIC), name="static")
-    openapi.install(app)
     hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
     app.add_middleware(
         Guards,

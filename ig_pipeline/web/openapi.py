@@ -3,9 +3,10 @@
 Every status a route can answer with is named where the route is defined.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -45,8 +46,14 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install(app: FastAPI) -> None:
-    """Serve the public document at `/openapi.json`."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Include `routers`, and serve the public document of those that are no pages at `/openapi.json`."""
+    app.state.api_routes = []
+    for router in routers:
+        app.include_router(router)
+        app.state.api_routes.extend(
+            route for route in router.routes if isinstance(route, APIRoute) and "pages" not in route.tags
+        )
 
     def public() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -70,7 +77,7 @@ def full_document(app: FastAPI) -> dict[str, Any]:
 
 
 def _api(app: FastAPI) -> list[APIRoute]:
-    return [route for route in app.routes if isinstance(route, APIRoute) and "pages" not in route.tags]
+    return list(app.state.api_routes)
 
 
 def _document(app: FastAPI, routes: list[APIRoute]) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""schemathesis over both documents: no 5xx, no status and no shape the document does not name; on both databases."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings, strategies
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from ig_pipeline.web.app import create_app
+from ig_pipeline.web.openapi import full_document
+from ig_pipeline_tests.web.front_door import ADMIN, FrontDoor
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+# The short form: enough to meet every branch of validation.
+EXAMPLES = 12
+
+
+@pytest.fixture
+def documents(door: FrontDoor) -> dict[str, Any]:
+    door.connect("a@b.example", door.small.world.accounts[0].username)
+    return full_document(create_app(door.settings, clock=door.small.clock))
+
+
+def test_the_service_keeps_what_its_documents_promise(door: FrontDoor, documents: dict[str, Any]) -> None:
+    schema = schemathesis.openapi.from_dict(documents)
+    schema.config.base_url = door.settings.effective_public_url
+    operations: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]  # raises
+    assert {operation.path for operation in operations} >= {"/v1/sync/run", "/v1/connections/status"}
+    for operation in operations:
+        _ask(operation)
+
+
+def _ask(operation: Any) -> None:
+    """Valid and invalid requests, and what came back held against the document."""
+
+    def ask(case: Any) -> None:
+        # Where a redirect leads is Meta's: what it answers is not ours to promise.
+        answer = case.call(headers=ADMIN, allow_redirects=False)
+        case.validate_response(answer, checks=CHECKS)
+
+    modes = [
+        operation.as_strategy(generation_mode=mode)
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+    ]
+    short = settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    short(given(case=strategies.one_of(modes))(ask))()
+
+
+def test_the_public_document_hides_the_admins_endpoints(door_on_sqlite: FrontDoor) -> None:
+    document = door_on_sqlite.client.get("/openapi.json").json()
+    assert "/v1/sync/run" not in document["paths"]
+    assert not [path for path in document["paths"] if path.startswith("/accounts")]
+    assert {"/v1/connections/instagram/start", "/v1/metrics/timeline/month"} <= set(document["paths"])
