@@ -27,12 +27,15 @@ _MEANINGS = {
     409: "Not in this state; `type` says why.",
     410: "Too late.",
     413: "The request's body is too large.",
+    414: "The address is too long.",
     415: "The body has another type than was asked for.",
     422: "The request is incomplete or invalid.",
     429: "Too many requests; `Retry-After` says when again.",
     502: "Meta did not answer, or refused.",
     503: "The database or the set-up is not ready.",
 }
+# Refused before any route is reached: a foreign name, a body or an address beyond all measure.
+_ANYWHERE = (400, 413, 414)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -42,7 +45,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": _MEANINGS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}}},
         }
-        for status in statuses
+        for status in sorted({*_ANYWHERE, *statuses})
     }
 
 

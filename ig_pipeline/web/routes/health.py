@@ -13,7 +13,7 @@ from ig_pipeline.web.shapes import Health
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz", response_model=Health, summary="Is the process alive")
+@router.get("/healthz", response_model=Health, responses=refusals(), summary="Is the process alive")
 async def healthz() -> Health:
     """Asks nobody."""
     return Health(status="ok", checks={})
@@ -22,7 +22,7 @@ async def healthz() -> Health:
 @router.get(
     "/readyz",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Something is not ready; `checks` says what."}},
+    responses=refusals() | {503: {"model": Health, "description": "Something is not ready; `checks` says what."}},
     summary="Can it work",
 )
 def readyz(services: Services) -> Response:
