@@ -55,7 +55,7 @@ class Gathered:
 def gather(recording: Recording) -> Gathered:
     """Read every exchange of a recording."""
     found = Gathered()
-    for exchange in recording.exchanges:
+    for exchange in (part for whole in recording.exchanges for part in whole.parts()):
         segments = exchange.segments
         if not segments:
             continue
@@ -100,7 +100,7 @@ def _read(found: Gathered, exchange: Exchange, answer: dict[str, Any], now: date
         _list(found, edge, answer, fields, window_of(exchange, now)[1])
     elif edge == "accounts":
         _pages(found, answer, fields)
-    elif edge == "insights" and first.isdigit() and not is_account(exchange):
+    elif edge == "insights" and first.isdigit() and not is_account(exchange) and _of_a_post(answer):
         seen = found.posts.setdefault(first, Seen(first))
         seen.values.setdefault("insights", answer)
     elif not edge and is_account(exchange):
@@ -113,6 +113,13 @@ def _read(found: Gathered, exchange: Exchange, answer: dict[str, Any], now: date
         _pages(found, {"data": [{"id": first, **answer}]}, fields)
     elif not edge and first.isdigit() and _POST_FIELDS & answer.keys():
         _note(found.posts.setdefault(first, Seen(first)), answer, fields)
+
+
+def _of_a_post(answer: dict[str, Any]) -> bool:
+    """Whether insights are a post's: Pages and advertisements have others, under the same name of edge."""
+    rows = answer.get("data")
+    names = [row.get("name") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return bool(names) and all(name in MEDIA_METRIC_VOCABULARY for name in names)
 
 
 def _list(found: Gathered, edge: str, answer: dict[str, Any], fields: tuple[Field, ...], until: datetime) -> None:

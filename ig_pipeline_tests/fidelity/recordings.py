@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,38 @@ class Exchange:
             return json.loads(self.text)
         except ValueError:
             return None
+
+    def parts(self) -> list["Exchange"]:
+        """Itself, or the exchanges a multi-read (`ids=`) or a batch is made of."""
+        if "ids" in self.params:
+            answers = self.answer if isinstance(self.answer, dict) else {}
+            rest = {name: value for name, value in self.params.items() if name != "ids"}
+            return [
+                replace(
+                    self,
+                    path=f"{object_id}/{self.path}".rstrip("/"),
+                    params=rest,
+                    text=json.dumps(answers.get(object_id, {})) if self.status == 200 else self.text,
+                )
+                for object_id in self.params["ids"].split(",")
+            ]
+        if "batch" in self.params:
+            return list(self._batched())
+        return [self]
+
+    def _batched(self) -> Iterator["Exchange"]:
+        answers = self.answer if isinstance(self.answer, list) else []
+        for part, answer in zip(json.loads(self.params["batch"]), answers, strict=False):
+            url = urlsplit(str(part.get("relative_url", "")))
+            first, _, rest = url.path.strip("/").partition("/")
+            yield replace(
+                self,
+                method=str(part.get("method", "GET")),
+                path=rest if is_version(first) else url.path.strip("/"),
+                params={name: values[-1] for name, values in parse_qs(url.query).items()},
+                status=int((answer or {}).get("code", 0)),
+                text=str((answer or {}).get("body", "")),
+            )
 
     @property
     def error(self) -> Mapping[str, Any]:

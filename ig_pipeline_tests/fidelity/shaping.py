@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ig_pipeline.graph_api.catalogue import DEMOGRAPHICS, MEDIA_METRICS
+from ig_pipeline.graph_api.catalogue import DEMOGRAPHICS, MEDIA_METRIC_VOCABULARY, MEDIA_METRICS
 from ig_pipeline.simulator.accounts import Account, Profile
 from ig_pipeline.simulator.kinds import Kind
 from ig_pipeline.simulator.posts import Child, Comment, MediaType, Post, ProductType
@@ -111,7 +111,7 @@ def _followers(seen: Seen, recording: Recording) -> int:
 
 def _people(recording: Recording) -> dict[str, int]:
     known: dict[str, int] = {}
-    for exchange in recording.exchanges:
+    for exchange in (part for whole in recording.exchanges for part in whole.parts()):
         for metric in set(exchange.params.get("metric", "").split(",")) & set(DEMOGRAPHICS):
             if exchange.error.get("error_subcode") == _NOT_ENOUGH:
                 known[metric] = 0
@@ -173,10 +173,10 @@ def _comment(row: dict[str, Any], now: datetime) -> Comment:
 def _with_reasons_for_refusals(posts: list[Post], recording: Recording) -> list[Post]:
     """A page refused for what is in it had something in it: the refusals tell of posts that no answer shows."""
     by_id = {post.id: post for post in posts}
-    for exchange in recording.exchanges:
+    for exchange in (part for whole in recording.exchanges for part in whole.parts()):
         message = str(exchange.error.get("message", ""))
         about_insights = "insights" in {exchange.edge, *(field.name for field in fields_of(exchange))}
-        if not message or not about_insights or (exchange.edge == "insights" and is_account(exchange)):
+        if not about_insights or not _is_about_posts(exchange, message) or not exchange.segments:
             continue
         for post_id in _refused_posts(exchange, by_id, recording.now):
             post = by_id.get(post_id) or _invented(post_id, exchange, recording.now)
@@ -184,10 +184,20 @@ def _with_reasons_for_refusals(posts: list[Post], recording: Recording) -> list[
     return list(by_id.values())
 
 
+def _is_about_posts(exchange: Exchange, message: str) -> bool:
+    """Whether a refusal speaks of what was posted: account, Page and advertisement insights refuse in other words."""
+    return (
+        exchange.error.get("error_subcode") == _CONVERSION
+        or bool(_UNSUPPORTED.search(message))
+        or "Not enough viewers" in message
+        or f"must be one of the following values: {', '.join(MEDIA_METRIC_VOCABULARY[:4])}" in message
+    )
+
+
 def _refused_posts(exchange: Exchange, by_id: dict[str, Post], now: datetime) -> list[str]:
     """The post a refusal is about: the one asked for, or the newest in the window of the page."""
-    if exchange.edge not in {"media", ""} or is_account(exchange) is False:
-        return [exchange.segments[0]] if "Unsupported get request" not in str(exchange.error) else []
+    if exchange.edge not in {"media", ""} or not is_account(exchange):
+        return [exchange.segments[0]]
     since, until = window_of(exchange, now)
     inside = [post for post in by_id.values() if post.at <= until and (since is None or post.at >= since)]
     newest = max(inside, key=lambda post: post.sort_key, default=None)

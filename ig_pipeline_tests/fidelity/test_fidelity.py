@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from ig_pipeline.graph_api.catalogue import ACCOUNT_METRIC_VOCABULARY
 from ig_pipeline_tests.fidelity.__main__ import main
 from ig_pipeline_tests.fidelity.recordings import load_recordings
 from ig_pipeline_tests.fidelity.replaying import Verdict, replay
@@ -13,6 +15,7 @@ from ig_pipeline_tests.fidelity.replaying import Verdict, replay
 FOLDER = Path(__file__).parents[3] / "shared" / "recorded"
 ACCOUNT = "17841400000000077"
 HOST = "https://graph.facebook.com/v25.0"
+VALUES = f"must be one of the following values: {', '.join(ACCOUNT_METRIC_VOCABULARY)}"
 IMPRESSIONS_GONE = "(#100) The Media Insights API does not support the views metric for this media product type."
 
 
@@ -138,6 +141,28 @@ def test_the_envelope_of_instagram_login_is_asked_for_too(tmp_path: Path) -> Non
         exchange("access_token?grant_type=nonsense", unknown, 400, host=host),
     )
     assert [(verdict.outcome, verdict.details) for verdict in verdicts] == [("same", ())] * 4
+
+
+def test_multi_reads_and_batches_are_asked_part_by_part(tmp_path: Path) -> None:
+    parts = [
+        {"method": "GET", "relative_url": f"{ACCOUNT}?fields=username"},
+        {"method": "GET", "relative_url": f"{ACCOUNT}/feed"},
+    ]
+    refused = error("(#100) Tried accessing nonexisting field (feed)")
+    answers = [
+        {"code": 200, "body": json.dumps({"username": "x", "id": ACCOUNT})},
+        {"code": 400, "body": json.dumps(refused)},
+    ]
+    strange = {ACCOUNT: {"id": ACCOUNT}, "555": {"fan_count": 3, "id": "555"}}
+    verdicts = judged(
+        tmp_path,
+        exchange(f"?ids={ACCOUNT}&fields=username", {ACCOUNT: {"username": "x", "id": ACCOUNT}}),
+        exchange(f"insights?ids={ACCOUNT}&metric=nonsense&period=day", error(f"(#100) metric[0] {VALUES}"), 400),
+        exchange(f"?batch={quote(json.dumps(parts))}", answers, method="POST"),
+        exchange(f"?ids={ACCOUNT},555&fields=id,fan_count", strange),
+        exchange("555/insights?metric=page_fans", error("(#100) The value must be a valid insights metric"), 400),
+    )
+    assert [verdict.outcome for verdict in verdicts] == ["same", "same", "same", "excepted", "excepted"]
 
 
 def test_a_difference_in_status_keys_types_or_words_is_seen(tmp_path: Path) -> None:
