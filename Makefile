@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo test fidelity lint types check docs constraints clean
+.PHONY: help setup setup-dev demo test fidelity lint types check bench-first-chart docs constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ types: setup-dev ## mypy, strict
 	@$(BIN)/mypy
 
 check: lint types test ## what CI runs
+
+bench-first-chart: setup-dev ## seconds from a connection's row to its thirtieth day, and where they go
+	@$(BIN)/python -m ig_pipeline_tests.bench.first_chart
 
 docs: setup-dev ## README's tables of commands, exit codes and settings, from the code
 	@$(BIN)/python -m ig_pipeline_tests.readme_blocks
