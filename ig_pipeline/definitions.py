@@ -5,6 +5,7 @@ Needs no environment variable: a clone loads with the defaults of `settings`.
 
 import dagster as dg
 
+from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
 from ig_pipeline.defs.checks import every_token_outlives_the_week
 from ig_pipeline.defs.deletions import deletions
 from ig_pipeline.defs.first_backfills import new_connections
@@ -22,10 +23,10 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     """All definitions on the grid that `pipeline`'s settings describe. Raises `SettingsError`."""
     grid = grid_from(pipeline.settings.first_day)
     return dg.Definitions(
-        assets=[insight_assets(grid), media_assets(grid), access_tokens],
+        assets=[insight_assets(grid), media_assets(grid), access_tokens, *AUDIENCE_ASSETS],
         asset_checks=[every_token_outlives_the_week],
         sensors=[new_connections, requested_syncs, deletions],
-        schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks],
+        schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks, audience_refresh, story_polling],
         resources={"pipeline": pipeline},
         # The work waits on the network; a process per step costs two seconds and shares nothing (design §11).
         executor=dg.in_process_executor,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import compact, migrate, open_engine, plain_errors, reading
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult, AssetName, AudienceAsset
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 
 
@@ -69,6 +69,24 @@ async def fetch_media_cells(
             yield result
 
 
+async def fetch_snapshots(
+    settings: Settings, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str, clock: Clock
+) -> AsyncIterator[AccountDayResult]:
+    """The engine of what stands beside the grid: one result per account."""
+    from ig_pipeline.sync.audience import refresh_demographics, refresh_online_followers  # noqa: PLC0415 - as above
+    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
+    from ig_pipeline.sync.stories import poll_stories  # noqa: PLC0415 - as above
+
+    take = {
+        "demographics": refresh_demographics,
+        "online_followers": refresh_online_followers,
+        "stories": poll_stories,
+    }[asset]
+    async with open_services(settings, clock=clock) as services:
+        async for result in take(services, account_keys, run_id=run_id):
+            yield result
+
+
 async def refresh_all(settings: Settings, clock: Clock) -> list[TokenResult]:
     """The vault, over every connected account."""
     from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
@@ -101,6 +119,13 @@ class Pipeline:
         """Fetch the media files of `cells`: one result per cell."""
         self._engine()
         return self.fetch_media(self.settings, cells, run_id=run_id, clock=self.clock)
+
+    def snapshots(
+        self, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str
+    ) -> AsyncIterator[AccountDayResult]:
+        """Fetch what stands beside the grid: one result per account."""
+        self._engine()
+        return fetch_snapshots(self.settings, asset, account_keys, run_id=run_id, clock=self.clock)
 
     async def refreshed_tokens(self) -> list[TokenResult]:
         """Refresh what is due, of every connected account."""
