@@ -3,6 +3,7 @@
 Reads options and prints where it listens; what it answers is the simulator's own.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -59,5 +60,6 @@ def simulator(
         click.echo(f"Accounts and their tokens: {url}/_simulator/accounts")
     sys.stdout.flush()
     server = make_server(simulation, latency=latency / 1000)
-    with bound:
+    # Ctrl-C is how one ends it: uvicorn closes its connections, then raises it again.
+    with bound, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[bound])

@@ -1,11 +1,13 @@
 """Faults on demand, batches and multi-reads."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from ig_pipeline.cli.simulator import simulator
@@ -136,6 +138,14 @@ def test_a_plan_can_come_from_a_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(simulator, ["--faults", str(file)])
     assert result.exit_code == 1
     assert "faults.0.kinds" in result.output
+
+
+def test_the_plan_in_the_readme_can_be_read() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [plan] = re.findall(r"```yaml\n(seed: .*?)```", readme, re.DOTALL)
+    read = read_plan(yaml.safe_load(plan))
+    assert [len(rule.kinds) for rule in read.faults] == [len(STORM), 1]
+    assert {17: "seventeen"}[len(STORM)] in readme
 
 
 def test_a_batch_answers_each_part_and_each_part_counts(ask: Asker) -> None:

@@ -1,6 +1,7 @@
 """The socket, the levers, tokens, limits and counts."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -153,5 +154,6 @@ def test_the_command_serves_and_stops() -> None:
             url = json.loads(process.stdout.readline())["url"]
             accounts = httpx.get(f"{url}/_simulator/accounts").json()
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
     assert [account["username"] for account in accounts] == ["acme.studio", "harbor.bakery"]
