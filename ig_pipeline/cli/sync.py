@@ -23,6 +23,9 @@ from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.errors import UnreachableError
+from ig_pipeline.graph_api.hosts import MetaHosts
+from ig_pipeline.graph_api.reachability import look
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
@@ -61,6 +64,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
         click.echo("Nothing to do: no connected account, or no day since IG_PIPELINE_FIRST_DAY.", err=True)
         return
     results: list[AccountDayResult] = []
+    _warn_if_unreachable(settings)
     try:
         asyncio.run(_sync(settings, dict.fromkeys(keys, window.days), results))
     finally:
@@ -72,6 +76,14 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     else:
         _print(summaries, results, window)
     sys.exit(exit_code(results))
+
+
+def _warn_if_unreachable(settings: Settings) -> None:
+    """The engine is patient with a Meta that does not answer; who watches should know why nothing moves."""
+    try:
+        look(MetaHosts.at(settings.graph_url, settings.graph_version), settings.login, clock=utc_now)
+    except UnreachableError as error:
+        click.echo(f"{error} Trying on for some minutes; Ctrl-C stops it.", err=True)
 
 
 def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:
