@@ -10,7 +10,7 @@ from ig_pipeline.defs.forgetting import forget, is_idle, newest_entries
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.storage import deletion_requests, user_data
+from ig_pipeline.storage import deletion_requests, media_items, user_data
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 
 # Somebody may be looking at the deletion's page; runs last minutes, so looking more often finishes nothing sooner.
@@ -44,7 +44,9 @@ def carry_out(pipeline: Pipeline, instance: dg.DagsterInstance | None, deletion:
     store = open_store(pipeline.settings)
     with pipeline.reading() as db:
         paths = [
-            path for target in deletion.targets for path in user_data.files_only_of(db, target.u_id, target.account_id)
+            path
+            for target in deletion.targets
+            for path in media_items.paths_of_account_alone(db, target.u_id, target.account_id)
         ]
         stay = newest_entries(db, keys)
     for path in paths:
@@ -59,4 +61,4 @@ def carry_out(pipeline: Pipeline, instance: dg.DagsterInstance | None, deletion:
             for name, count in rows.items():
                 erased[name] = erased.get(name, 0) + count
         deletion_requests.done(db, deletion, erased, now=now)
-    pipeline.compact()
+    pipeline.scrub()

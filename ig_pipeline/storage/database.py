@@ -122,13 +122,14 @@ def pending_migrations(engine: sa.Engine) -> list[str]:
 def scrub(engine: sa.Engine) -> None:
     """Take what was deleted out of the files as well: rows of a person who is to be forgotten.
 
-    SQLite overwrites what it deletes, but its log keeps the old pages until it is emptied. PostgreSQL keeps dead rows
-    until their tables are written anew; its own log, its replicas and backups are the operator's.
+    SQLite overwrites what it deletes, but pages that were reordered before and its log keep old copies. PostgreSQL
+    keeps dead rows until their tables are written anew; its log, its replicas and backups are the operator's.
     Not inside a transaction. Raises `DatabaseUnreachableError`.
     """
     with plain_errors(), engine.connect() as db:
         driver = db.connection.driver_connection
         if isinstance(driver, sqlite3.Connection):
+            driver.execute("vacuum")
             driver.execute("pragma wal_checkpoint(truncate)")
             return
         db.execution_options(isolation_level="AUTOCOMMIT")
@@ -164,22 +165,6 @@ def _known_revisions() -> Iterator[None]:
         raise DatabaseTooNewError(
             "The database's tables were made by a newer release of ig-pipeline. Install that release or a later one."
         ) from None
-
-
-def compact(engine: sa.Engine) -> None:
-    """Rewrite an embedded database without what was deleted from it, its log included. Raises `DatabaseError`.
-
-    PostgreSQL does so by itself (autovacuum), and its files are its server's.
-    """
-    if engine.dialect.name != "sqlite":
-        return
-    with plain_errors():
-        raw = engine.raw_connection()
-        try:
-            raw.execute("vacuum")
-            raw.execute("pragma wal_checkpoint(truncate)")
-        finally:
-            raw.close()
 
 
 def _alembic(db: sa.Connection | None) -> Config:

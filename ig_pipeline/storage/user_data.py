@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection, list_connections
-from ig_pipeline.storage.tables import media_items, metadata, oauth_states, user_tokens, users
+from ig_pipeline.storage.tables import metadata, oauth_states, user_tokens, users
 
 Json = dict[str, Any]
 
@@ -49,15 +49,6 @@ def erase_known(db: sa.Connection, u_id: int, account_id: str, account_key: str,
     for name, count in erase_person(db, u_id, email).items():
         erased[name] = erased.get(name, 0) + count
     return erased
-
-
-def files_only_of(db: sa.Connection, u_id: int, account_id: str) -> list[str]:
-    """Paths in the media store that belong to this account alone: equal bytes of two accounts share one file."""
-    mine = sa.select(media_items.c.file_path).where(media_items.c.u_id == u_id, media_items.c.account_id == account_id)
-    others = sa.select(media_items.c.file_path).where(
-        media_items.c.u_id == u_id, media_items.c.account_id != account_id
-    )
-    return sorted(set(db.execute(mine).scalars()) - set(db.execute(others).scalars()))
 
 
 def _erase(db: sa.Connection, u_id: int, account_id: str, account_key: str, *, keep: set[str]) -> dict[str, int]:

@@ -1,0 +1,168 @@
+"""Everything that is held about a person can be handed out, and erased: from the tables and from their files."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ig_pipeline.storage import connections, daily_metrics, deletion_requests, media_items, oauth_states, sync_requests
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import reading, scrub
+from ig_pipeline.storage.tables import metadata
+from ig_pipeline.storage.user_data import erase_known, export
+from ig_pipeline_tests.postgres import PostgresServer
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY = date(2026, 11, 19)
+
+
+def connect(db: sa.Connection, email: str, account_id: str, username: str) -> Connection:
+    made = connections.connect(
+        db,
+        email=email,
+        login="facebook",
+        account_id=account_id,
+        username=username,
+        encrypt=lambda _: "sealed",
+        expires_at=NOW + timedelta(days=60),
+        scopes="instagram_basic",
+        now=NOW,
+    )
+    daily_metrics.save(
+        db,
+        [
+            {
+                "u_id": made.u_id,
+                "account_id": account_id,
+                "date": DAY,
+                "source": "instagram",
+                "reach": 7,
+                "engagement": 3,
+                "observed_at": NOW,
+            }
+        ],
+    )
+    sync_requests.enqueue(
+        db,
+        kind="insights",
+        account_key=made.account_key,
+        first=DAY,
+        last=DAY,
+        requested_by="admin",
+        reason=f"asked for {username}",
+        now=NOW,
+    )
+    return made
+
+
+def keep_file(db: sa.Connection, owner: Connection, media_id: str, content: str) -> str:
+    """A file's row; equal content of one user is one file."""
+    path = f"instagram_backfill/{owner.u_id}/20261119_120000_{media_id}.jpg"
+    row = {
+        "account_id": owner.account_id,
+        "instagram_media_id": media_id,
+        "date": DAY,
+        "posted_at": NOW,
+        "backfilled_at": NOW,
+        "file_path": path,
+        "file_name": path.rpartition("/")[2],
+        "file_hash": content,
+        "file_size_bytes": len(content),
+        "mime_type": "image/jpeg",
+        "category": "instagram_backfill",
+        "source_type": "feed",
+        "source_identifier": media_id,
+        "media_type": "IMAGE",
+        "caption": f"by {owner.username}",
+        "permalink": None,
+        "width": 1,
+        "height": 1,
+        "duration_seconds": None,
+    }
+    return media_items.index(db, owner.u_id, [row])[0].path
+
+
+def forget(database: sa.Engine, gone: Connection) -> str:
+    """As the web service and the sensor do between them; the confirmation code."""
+    with database.begin() as db:
+        asked = deletion_requests.request(db, [gone], origin="admin", now=NOW)
+    with database.begin() as db:
+        erased = erase_known(db, gone.u_id, gone.account_id, gone.account_key, gone.email)
+        deletion_requests.done(db, asked, erased, now=NOW)
+    scrub(database)
+    return asked.code
+
+
+def rows_that_name(database: sa.Engine, words: tuple[str, ...]) -> Iterator[str]:
+    with reading(database) as db:
+        for table in metadata.sorted_tables:
+            for row in db.execute(sa.select(table)):
+                if any(word in repr(row) for word in words):
+                    yield f"{table.name}: {row}"
+
+
+def tables_of_postgresql(request: pytest.FixtureRequest, database: sa.Engine) -> Path:
+    """The folder of the database's tables, written to disk. The server's log of changes is the operator's."""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with reading(database) as db:
+        number = db.execute(sa.text("select oid from pg_database where datname = current_database()")).scalar_one()
+    server.execute("checkpoint")
+    return server.data / "base" / str(number)
+
+
+def test_nothing_of_a_forgotten_person_is_left_and_everything_of_others_is(
+    request: pytest.FixtureRequest, database: sa.Engine, tmp_path: Path
+) -> None:
+    with database.begin() as db:
+        gone = connect(db, "forget.me@b.example", "17841400000000001", "forgotten.studio")
+        stays = connect(db, "keep.me@b.example", "17841400000000001", "twin.studio")
+        for owner in (gone, stays):
+            keep_file(db, owner, "1", "picture")
+        oauth_states.start(db, state="s", browser="b", email=gone.email, login="facebook", now=NOW)
+    code = forget(database, gone)
+    assert list(rows_that_name(database, ("forget.me", "forgotten.studio"))) == []
+    with reading(database) as db:
+        assert export(db, gone.email) is None
+        kept = export(db, stays.email)
+        tombstone = deletion_requests.by_code(db, code)
+    assert kept is not None
+    assert {name: len(kept["tables"][name]) for name in ("users", "user_tokens", "metrics", "media_items")} == {
+        "users": 1,
+        "user_tokens": 1,
+        "metrics": 1,
+        "media_items": 1,
+    }
+    assert tombstone is not None
+    assert (tombstone.status, tombstone.targets, tombstone.erased["metrics"]) == ("done", (), 1)
+    folder = tmp_path if database.dialect.name == "sqlite" else tables_of_postgresql(request, database)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(b"keep.me@b.example" in path.read_bytes() for path in files)
+    assert [path.name for path in files if b"forget.me@b.example" in path.read_bytes()] == []
+
+
+def test_one_of_two_accounts_goes_and_a_file_they_share_stays(database: sa.Engine) -> None:
+    with database.begin() as db:
+        gone = connect(db, "a@b.example", "17841400000000001", "first.studio")
+        stays = connect(db, "a@b.example", "17841400000000002", "second.studio")
+        shared = keep_file(db, gone, "1", "shared picture")
+        alone = keep_file(db, gone, "3", "own picture")
+        assert keep_file(db, stays, "2", "shared picture") == shared
+        assert media_items.paths_of_account_alone(db, gone.u_id, gone.account_id) == [alone]
+    forget(database, gone)
+    with reading(database) as db:
+        assert [left.account_key for left in connections.list_connections(db)] == ["second.studio"]
+    assert list(rows_that_name(database, ("first.studio", "17841400000000001"))) == []
+
+
+def test_an_export_has_every_table_about_the_person_and_no_secret(db: sa.Connection) -> None:
+    made = connect(db, "a@b.example", "17841400000000001", "first.studio")
+    keep_file(db, made, "1", "picture")
+    found = export(db, " A@b.example")
+    assert found is not None
+    personal = {table.name for table in metadata.sorted_tables if {"u_id", "account_key"} & set(table.c.keys())}
+    assert personal <= set(found["tables"])
+    assert found["tables"]["sync_requests"][0]["reason"] == "asked for first.studio"
+    assert "sealed" not in json.dumps(found)
