@@ -1,5 +1,6 @@
 """What starts by the clock, and that a tick that fires twice starts nothing twice."""
 
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,11 @@ NIGHT = datetime(2026, 11, 20, 2, 17, tzinfo=PACIFIC)
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with dg.instance_for_test() as instance:  # a schedule's context takes none that lives in memory
+    memory = Path("/dev/shm")  # a schedule's context takes no instance without files; files in memory need no fsync
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+        dg.instance_for_test(temp_dir=folder) as instance,
+    ):
         yield World(tmp_path, instance)
 
 

@@ -13,7 +13,7 @@ from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.simulator.world import World as SimulatedWorld
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import migrate, open_engine
-from ig_pipeline.sync.plan import Rectangle
+from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
 from ig_pipeline.sync.results import ASSETS
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
@@ -103,6 +103,22 @@ def test_of_five_one_revoked_is_red_one_throttled_completes_itself_later_three_a
     assert failed == cells(real, revoked)
     for key in (throttled, *fine):
         assert small.daily(key) == small.truth(key, small.window(DAYS), at=small.clock())
+
+
+def test_after_the_nights_runs_every_account_has_the_three_days(real: RealWorld) -> None:
+    """What 250 accounts at 100 a run are in small: five accounts at two a run, three runs."""
+    small = real.small
+    keys = small.connect_all()
+    real.add_to_grid(*keys)
+    planned = nightly_rectangles(keys, connected=keys, today=small.today, window_days=3, per_run=2)
+    assert len(planned) == 3
+    for rectangle in planned:
+        assert run_rectangle(real.definitions, real.instance, rectangle, assets=ASSETS).success
+    for key in keys:
+        assert small.daily(key) == small.truth(key, small.window(3))
+    assert status_of(real.instance, real.definitions, "daily_metrics")[0] == {
+        f"{key}|{day}" for key in keys for day in small.window(3)
+    }
 
 
 def test_two_runs_over_the_same_cells_end_in_the_same_rows(real: RealWorld) -> None:
