@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo test fidelity lint types check bench-first-chart docs constraints clean
+.PHONY: help setup setup-dev demo tour test fidelity lint types check bench-first-chart docs constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 
 fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
 	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)
+
+tour: setup-dev ## a headless Chromium through Dagster's UI; says where the pictures are
+	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from ig_pipeline.charts.terminal import blocks_for, days_of, timeline_chart, timeline_summary, timeline_table
+from ig_pipeline.cli.console import chart_width
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_logs
@@ -72,14 +73,20 @@ def days_done(db: sa.Connection, connection: Connection, window: Window) -> int:
 
 
 def show(console: Console, settings: Settings, connections: Sequence[Connection], window: Window) -> None:
-    """A table over the accounts."""
+    """Each account's sums, and the days of the first one as chart and table."""
     engine = open_engine(settings.effective_database_url)
-    table = Table("account", "days", "reach", "engagement", title=f"{window.first} to {window.last}")
     with reading(engine) as db:
-        for connection in connections:
-            frame = account_timeline(db, connection.u_id, connection.account_id, first=window.first, last=window.last)
-            reach, engagement = int(frame["reach"].sum()), int(frame["engagement"].sum())
-            days = int(frame["engagement"].notna().sum())
-            table.add_row(connection.account_key, str(days), f"{reach:,}", f"{engagement:,}")
-    console.print(table)
+        days = {
+            connection.account_key: days_of(
+                account_timeline(db, connection.u_id, connection.account_id, first=window.first, last=window.last)
+            )
+            for connection in connections
+        }
     engine.dispose()
+    for key, rows in days.items():
+        console.print(f"[bold]{key}[/]: {timeline_summary(rows)}")
+    first, rows = next(iter(days.items()))
+    width = chart_width(console)
+    console.print(f"[bold]{first}[/], day by day (Los Angeles days); `ig-pipeline timeline --account KEY` shows others")
+    console.print(timeline_chart(rows, width=width), soft_wrap=True)
+    console.print(timeline_table(rows, blocks=blocks_for(width, len(rows))))

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from ig_pipeline.cli.ports import free_port
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
@@ -53,7 +54,9 @@ def environment(settings: Settings) -> dict[str, str]:
     return env
 
 
-def connect(settings: Settings, simulator: RunningSimulator, engine: sa.Engine, username: str) -> Connection:
+def connect(
+    settings: Settings, simulator: RunningSimulator, engine: sa.Engine, username: str, login: Login = "facebook"
+) -> Connection:
     """A row and nothing else."""
     client = GraphClient.from_settings(settings)
     vault = TokenVault(
@@ -63,10 +66,10 @@ def connect(settings: Settings, simulator: RunningSimulator, engine: sa.Engine, 
         return vault.store(
             db,
             email=f"{username}@b.example",
-            login="facebook",
+            login=login,
             account_id=simulator.world.account(username).id,
             username=username,
-            token=SecretStr(simulator.token(username)),
+            token=SecretStr(simulator.token(username, login)),
             expires_at=datetime.now(UTC) + timedelta(days=50),
         )
 
