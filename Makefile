@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo tour test fidelity lint types check bench-first-chart docs constraints clean
+.PHONY: help setup setup-dev demo tour test fidelity lint types check bench-first-chart docs constraints clean bench-media
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ fidelity: setup-dev ## simulator and parsers against recordings of the real API:
 
 tour: setup-dev ## a headless Chromium through Dagster's UI; says where the pictures are
 	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui
+
+bench-media: setup-dev ## downloads against curl, and their memory
+	@$(BIN)/python -m ig_pipeline_tests.bench.media
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

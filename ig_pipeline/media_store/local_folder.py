@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.naming import check_key
-from ig_pipeline.media_store.parts import SUFFIX, Part, begin_part, store_errors, sweep_parts
+from ig_pipeline.media_store.parts import SUFFIX, Part, store_errors, sweep_parts
 from ig_pipeline.media_store.sniffing import FileType
 
 
@@ -31,7 +31,7 @@ class LocalFolder:
 
     def begin(self, folder: str, stem: str) -> Part:
         """See `Store.begin`."""
-        return begin_part(self.path_of(folder), check_key(stem))
+        return Part(self.path_of(folder), check_key(stem))
 
     def commit(self, part: Part, key: str, file_type: FileType) -> None:
         """See `Store.commit`."""

@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.naming import check_key
-from ig_pipeline.media_store.parts import Part, begin_part, store_errors, sweep_parts
+from ig_pipeline.media_store.parts import Part, store_errors, sweep_parts
 from ig_pipeline.media_store.sniffing import FileType
 from ig_pipeline.redaction import redact
 
@@ -52,7 +52,7 @@ class ObjectStorage:
 
     def begin(self, folder: str, stem: str) -> Part:
         """See `Store.begin`."""
-        return begin_part(self._spool / check_key(folder), check_key(stem))
+        return Part(self._spool / check_key(folder), check_key(stem))
 
     def commit(self, part: Part, key: str, file_type: FileType) -> None:
         """See `Store.commit`."""

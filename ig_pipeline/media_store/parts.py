@@ -19,13 +19,14 @@ SUFFIX = ".part"
 
 
 class Part:
-    """A growing file. Not safe to write from two threads at once; no limit of its own."""
+    """A growing file, made at the first write. Not safe to write from two threads at once; no limit of its own."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
+    def __init__(self, folder: Path, stem: str) -> None:
         self.size = 0
         self.head = b""
-        self._descriptor: int | None = descriptor
+        self._folder, self._stem = folder, stem
+        self.path = self._new_path()
+        self._descriptor: int | None = None
         self._hash = hashlib.sha256()
 
     @property
@@ -35,8 +36,9 @@ class Part:
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append. Raises `StoreFullError`, `StoreError`."""
-        assert self._descriptor is not None
         with store_errors():
+            if self._descriptor is None:
+                self._descriptor = self._open()
             for chunk in chunks:
                 if len(self.head) < SNIFFED_BYTES:
                     self.head += chunk[: SNIFFED_BYTES - len(self.head)]
@@ -48,11 +50,34 @@ class Part:
 
     def restart(self) -> None:
         """Forget what was written: the source begins anew."""
-        assert self._descriptor is not None
+        if self._descriptor is None:
+            return
         with store_errors():
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
         self.size, self.head, self._hash = 0, b"", hashlib.sha256()
+
+    def _new_path(self) -> Path:
+        return self._folder / f"{self._stem}.{secrets.token_hex(4)}{SUFFIX}"
+
+    def _open(self) -> int:
+        """An empty file, locked for as long as this process lives."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        while True:
+            try:
+                descriptor = os.open(self.path, flags, 0o644)
+            except FileNotFoundError:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:
+                    return descriptor
+            except BlockingIOError:
+                pass
+            # A sweeper came between its creation and its lock and is about to remove it, or has.
+            os.close(descriptor)
+            self.path = self._new_path()
 
     def sync(self) -> None:
         """Wait until every byte is on the disk: a name must not outlive its content through a power cut."""
@@ -71,27 +96,6 @@ class Part:
         if self._descriptor is not None:
             self.path.unlink(missing_ok=True)
         self.close()
-
-
-def begin_part(folder: Path, stem: str) -> Part:
-    """A new empty part in `folder`, locked for as long as this process lives. Raises `StoreError`."""
-    with store_errors():
-        while True:
-            path = folder / f"{stem}.{secrets.token_hex(4)}{SUFFIX}"
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            try:
-                descriptor = os.open(path, flags, 0o644)
-            except FileNotFoundError:
-                folder.mkdir(parents=True, exist_ok=True)
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # a sweeper holds it and is about to remove it
-                os.close(descriptor)
-                continue
-            if os.fstat(descriptor).st_nlink:
-                return Part(path, descriptor)
-            os.close(descriptor)  # swept between its creation and its lock
 
 
 def sweep_parts(folder: Path) -> int:

@@ -19,7 +19,7 @@ class Store(Protocol):
         """Where it is, for people: a path or a URL without credentials."""
 
     def begin(self, folder: str, stem: str) -> Part:
-        """A part to write into, on a local disk. Raises `StoreError`, `UnsafeNameError`."""
+        """A part to write into, on a local disk; nothing is made before its first write. Raises `UnsafeNameError`."""
 
     def commit(self, part: Part, key: str, file_type: FileType) -> None:
         """Give the whole, checked `part` its final name, durably; the part is gone afterwards, also on failure.

@@ -21,7 +21,7 @@ from ig_pipeline.media_store.errors import (
     TooLargeError,
     UrlExpiredError,
 )
-from ig_pipeline.media_store.parts import Part, begin_part
+from ig_pipeline.media_store.parts import Part
 from ig_pipeline.simulator.cdn_files import CdnFile, sha256_of
 from ig_pipeline_tests.media_store.serving import RunningCdn, trap
 
@@ -55,7 +55,7 @@ class Resolver(aiohttp.abc.AbstractResolver):
 
 @pytest.fixture
 def part(tmp_path: Path) -> Part:
-    return begin_part(tmp_path, "stem")
+    return Part(tmp_path, "stem")
 
 
 async def fetch(

@@ -13,7 +13,7 @@ from ig_pipeline.media_store.errors import StoreError, StoreFullError, StoreUrlE
 from ig_pipeline.media_store.local_folder import LocalFolder, open_folder
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.media_store.parts import begin_part
+from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import JPEG
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.settings import load_settings
@@ -109,9 +109,10 @@ def test_sweeping_spares_what_a_living_process_writes(
     store: Store, tmp_path: Path, parts_left: Callable[[], list[Path]]
 ) -> None:
     alive = store.begin(FOLDER, "alive")
+    alive.write([b"x"])
     script = (
-        "import sys; from pathlib import Path; from ig_pipeline.media_store.parts import begin_part\n"
-        "part = begin_part(Path(sys.argv[1]), 'dead'); part.write([b'x']); import os; os._exit(9)"
+        "import sys; from pathlib import Path; from ig_pipeline.media_store.parts import Part\n"
+        "part = Part(Path(sys.argv[1]), 'dead'); part.write([b'x']); import os; os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script, str(alive.path.parent)], check=False)
     assert len(parts_left()) == 2
@@ -121,7 +122,8 @@ def test_sweeping_spares_what_a_living_process_writes(
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    part = begin_part(tmp_path, "stem")
+    part = Part(tmp_path, "stem")
+    part.write([b""])
     os.dup2(os.open("/dev/full", os.O_WRONLY), part._descriptor or -1)
     with pytest.raises(StoreFullError, match="Make room"):
         part.write([b"x" * 100])

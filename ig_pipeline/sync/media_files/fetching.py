@@ -56,7 +56,6 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
     connection = means.session.connection
     folder = library_folder(connection.u_id, connection.account_id)
     stem = file_stem(file.media_id, file.posted_at)
-    # Not in a thread: cancelled on the way back, the part would belong to nobody.
     part = means.store.begin(folder, stem)
     try:
         rest = await _download(means, file, part)

@@ -55,6 +55,7 @@ def _row(session: AccountSession, store: Store, key: str, media_id: str) -> dict
     connection, posted_at = session.connection, named[1]
     part = store.begin(library_folder(connection.u_id, connection.account_id), file_stem(media_id, posted_at))
     try:
+        part.write([])  # locked, so that nobody sweeps it away meanwhile
         store.copy_to(key, part.path)
         looked = _look(part.path, media_id)
         if looked is None:

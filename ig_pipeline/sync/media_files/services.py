@@ -17,7 +17,7 @@ from ig_pipeline.settings import Settings
 # Downloads at once, of all accounts together. A CDN serves more; memory (2 MB each) and manners bound it.
 CONNECTIONS = 16
 # Hashing, decoding and fsync leave the interpreter's lock; more threads than this only wait for the same disk.
-_THREADS = 8
+_THREADS = 4
 # A database that restarts is back within a minute; stored files wait for their rows that long.
 DATABASE_PATIENCE_S = 120.0
 
