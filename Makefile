@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo tour test fidelity lint types check bench-first-chart docs constraints clean bench-media
+.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,11 @@ tour: setup-dev ## a headless Chromium through Dagster's UI; says where the pict
 
 bench-media: setup-dev ## downloads against curl, and their memory
 	@$(BIN)/python -m ig_pipeline_tests.bench.media
+tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pictures in tour/web
+	@$(BIN)/python -m ig_pipeline_tests.tours.web_tour tour/web
+
+bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
+	@$(BIN)/python -m ig_pipeline_tests.tours.web_bench
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

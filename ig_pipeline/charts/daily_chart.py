@@ -80,8 +80,7 @@ def _specification(points: Sequence[Point], kind: ChartKind, series: str, size: 
         # An empty or all-zero chart still has a scale: one step up from nothing.
         "scale": {"domainMin": 0, "nice": 4} if highest else {"domain": [0, 1]},
         "axis": {
-            "tickCount": 4,
-            "tickMinStep": 1,
+            **({"tickCount": 4, "tickMinStep": 1} if highest else {"values": [0]}),
             "labelExpr": "datum.value == 0 ? '0' : format(datum.value, '~s')",
             "title": None,
             "domain": False,

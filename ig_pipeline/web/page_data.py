@@ -61,6 +61,11 @@ class Figure:
     narrow: str
     points: tuple[Point, ...]
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a number for any day."""
+        return any(point.value is not None for point in self.points)
+
 
 @dataclass(frozen=True)
 class PostCard:

@@ -88,3 +88,6 @@ function hover(chart) {
 
 document.querySelectorAll("[data-chart]").forEach(hover);
 document.querySelectorAll("[data-live]").forEach(follow);
+
+/* Both of Meta's logins append this to the address they send people back to. */
+if (/^#_(=_)?$/.test(location.hash)) history.replaceState(null, "", location.pathname + location.search);
