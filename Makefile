@@ -45,16 +45,18 @@ test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
 	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)
 
-tour: setup-dev ## a headless Chromium through Dagster's UI; says where the pictures are
+tour: setup-dev ## a headless Chromium through Dagster's UI and the front door; says where the pictures are
 	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui
+	@$(MAKE) -s tour-web
 
 bench-media: setup-dev ## downloads against curl, and their memory
 	@$(BIN)/python -m ig_pipeline_tests.bench.media
+
 tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pictures in tour/web
 	@$(BIN)/python -m ig_pipeline_tests.tours.web_tour tour/web
 
 bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
-	@$(BIN)/python -m ig_pipeline_tests.tours.web_bench
+	@$(BIN)/python -m ig_pipeline_tests.bench.web
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
