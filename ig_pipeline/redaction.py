@@ -22,6 +22,8 @@ _PATTERNS = (
     ),
     re.compile(r"(?P<keep>\bBearer\s+)[^\s\"',]+", re.I),
     re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@]+(?=@)", re.I),
+    # Telegram takes its bot's token in the path, and libraries print paths.
+    re.compile(r"(?P<keep>/bot)\d+:[A-Za-z0-9_-]+"),
     # Meta's tokens by their own prefix (EAA… Facebook Login, IG… Instagram Login): any real one is longer.
     re.compile(r"(?P<keep>\b)(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-.]{17,}"),
 )

@@ -107,8 +107,15 @@ class Settings(BaseModel):
     public_requests_per_minute: int = Field(
         120, description="Requests a minute that one address may make where no token is asked for.", ge=1
     )
+    telegram_token: SecretStr | None = Field(None, description="Token of the Telegram bot. Empty: there is no bot.")
+    telegram_chats: tuple[int, ...] = Field(
+        (), description="Ids of the Telegram chats the bot serves, comma-separated. Empty: none."
+    )
+    telegram_url: str = Field(
+        "https://api.telegram.org", description="Address of Telegram's Bot API.", pattern=r"^https?://[^\s?#@]+$"
+    )
 
-    @field_validator("encryption_keys", "media_hosts", mode="before")
+    @field_validator("encryption_keys", "media_hosts", "telegram_chats", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):

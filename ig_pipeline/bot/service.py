@@ -1,0 +1,156 @@
+"""The bot at work: listens, answers the chats it knows, and runs one backfill at a time.
+
+What a backfill does is `sync.media_files`', how it is told `words`'. A message is edited as the backfill goes on.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+
+import sqlalchemy as sa
+
+from ig_pipeline.bot import words
+from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError, TelegramTokenError
+from ig_pipeline.bot.commands import HELP, Backfill, Command, Help, Status, read_command
+from ig_pipeline.clock import Clock, utc_now
+from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.redaction import redact
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage import media_backfills, media_items
+from ig_pipeline.storage.connections import CONNECTED, list_connections
+from ig_pipeline.storage.database import DatabaseError, reading
+from ig_pipeline.sync.engine import NotConnectedError, open_services
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
+from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.services import open_media
+
+log = logging.getLogger(__name__)
+
+# Telegram allows about one message a second in a chat and asks bots to stay well below.
+EDIT_EVERY_S = 3.0
+# After Telegram was away: soon enough for a person, seldom enough for a night.
+_RETRY_S = 5.0
+_EXPECTED = (GraphError, StoreError, DatabaseError, NotConnectedError, sa.exc.SQLAlchemyError, OSError)
+
+
+class Bot:
+    """Answers `settings.telegram_chats` and nobody else."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: sa.Engine,
+        api: BotApi,
+        *,
+        clock: Clock = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._settings, self._engine, self._api = settings, engine, api
+        self._clock, self._sleep = clock, sleep
+        self._working: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled. Raises `TelegramTokenError` when Telegram does not know the bot."""
+        try:
+            while True:
+                await self.listen_once()
+        finally:
+            if self._working is not None:
+                self._working.cancel()
+                await asyncio.gather(self._working, return_exceptions=True)
+
+    async def listen_once(self) -> None:
+        """Take in the news and answer; Telegram's being away is waited out."""
+        try:
+            for message in await self._api.news():
+                await self._answer(message)
+        except TelegramTokenError:
+            raise
+        except TelegramError as error:
+            log.warning("%s Trying again.", error)
+            await self._sleep(_RETRY_S)
+
+    async def idle(self) -> None:
+        """Wait until no backfill is under way."""
+        if self._working is not None:
+            await self._working
+
+    async def _answer(self, message: Message) -> None:
+        if message.chat not in self._settings.telegram_chats:
+            log.info("Chat %d is not served; IG_PIPELINE_TELEGRAM_CHATS lists those that are.", message.chat)
+            return
+        command = read_command(message.text)
+        if command is not None:
+            await self._obey(message.chat, command)
+
+    async def _obey(self, chat: int, command: Command) -> None:
+        match command:
+            case Backfill() if self._working is not None and not self._working.done():
+                await self._api.send(chat, "A backfill is under way. /status shows the last ones.")
+            case Backfill():
+                self._working = asyncio.create_task(self._backfill(chat, command))
+            case Status():
+                await self._api.send(chat, await asyncio.to_thread(self._status))
+            case Help(why):
+                await self._api.send(chat, f"{why}\n\n{HELP}" if why else HELP)
+
+    def _status(self) -> str:
+        try:
+            with reading(self._engine) as db:
+                return words.library(media_items.size(db), media_backfills.recent(db, limit=5))
+        except (DatabaseError, sa.exc.SQLAlchemyError) as error:
+            return redact(f"The database does not answer ({type(error).__name__}). `ig-pipeline doctor` says more.")
+
+    async def _backfill(self, chat: int, command: Backfill) -> None:
+        """One message, edited as it goes on, that ends as the result."""
+        try:
+            message_id = await self._api.send(chat, "Looking at the accounts …")
+            try:
+                text = await self._run_backfill(chat, message_id, command)
+            except _EXPECTED as error:
+                log.warning("A backfill asked for over Telegram failed: %s", redact(str(error)))
+                text = redact(f"That did not work: {error}")
+            await self._api.edit(chat, message_id, text)
+        except TelegramError as error:
+            log.warning("The result of a backfill could not be told: %s", error)
+
+    async def _run_backfill(self, chat: int, message_id: int, command: Backfill) -> str:
+        with reading(self._engine) as db:
+            keys = [item.account_key for item in list_connections(db, statuses=[CONNECTED])]
+        if not keys:
+            return "No account is connected. `ig-pipeline connections add` connects one."
+        options = BackfillOptions("both", command.limit, None, None, command.dry_run)
+        results: list[BackfillResult] = []
+        async with open_services(self._settings, clock=self._clock) as services, open_media(self._settings) as media:
+            run = MediaRun(services, media, run_id=f"telegram-{uuid.uuid4()}", triggered_by=f"telegram:{chat}")
+            for key in keys:
+                left = options if options.limit is None else options.limited(options.limit - _taken(results))
+                if left.limit == 0:
+                    break
+                watcher = Watcher()
+                telling = asyncio.create_task(self._tell(chat, message_id, key, watcher, dry_run=command.dry_run))
+                try:
+                    results.append(await run.backfill(key, left, watcher))
+                finally:
+                    telling.cancel()
+                    await asyncio.gather(telling, return_exceptions=True)
+        return words.outcome(results, dry_run=command.dry_run)
+
+    async def _tell(self, chat: int, message_id: int, account_key: str, watcher: Watcher, *, dry_run: bool) -> None:
+        """Edit the message whenever there is something new to say."""
+        said = ""
+        while True:
+            text = words.progress(account_key, watcher.tally, dry_run=dry_run)
+            if text != said:
+                try:
+                    await self._api.edit(chat, message_id, text)
+                    said = text
+                except TelegramError as error:
+                    log.info("Progress was not told: %s", error)
+            await self._sleep(EDIT_EVERY_S)
+
+
+def _taken(results: list[BackfillResult]) -> int:
+    return sum(result.tally.taken for result in results)

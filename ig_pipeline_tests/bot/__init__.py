@@ -1,0 +1,1 @@
+"""Tests of `bot`, against a Bot API server of their own."""
