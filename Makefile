@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web
+.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web chaos-media
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pi
 
 bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
 	@$(BIN)/python -m ig_pipeline_tests.bench.web
+
+chaos-media: setup-dev ## backfills of media files killed twenty times, and the library they end in
+	@$(BIN)/python -m ig_pipeline_tests.chaos.media
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

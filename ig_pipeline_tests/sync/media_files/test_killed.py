@@ -1,0 +1,13 @@
+"""The short form of `make chaos-media`: whatever moment kills a backfill, the next one mends it."""
+
+from pathlib import Path
+
+import pytest
+
+from ig_pipeline_tests.chaos.media import prove
+
+
+@pytest.mark.timeout(100)
+def test_killed_backfills_end_in_the_same_library(tmp_path: Path) -> None:
+    proof = prove((*["image"] * 12, "album 10", "video") * 6, kills=2, seed=4, folder=tmp_path)
+    assert proof.kills == 2
