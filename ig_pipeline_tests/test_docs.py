@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ig_pipeline.definitions import build
+from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline.storage.tables import metadata
 from ig_pipeline_tests.readme_blocks import README, filled, leaf_commands
@@ -58,6 +60,12 @@ def test_every_make_target_it_names_exists() -> None:
 def test_every_setting_it_names_exists() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     assert set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", TEXT)) <= known
+
+
+def test_every_schedule_and_sensor_is_named() -> None:
+    repository = build(Pipeline()).get_repository_def()
+    names = {schedule.name for schedule in repository.schedule_defs} | {s.name for s in repository.sensor_defs}
+    assert {name for name in names if f"`{name}`" not in TEXT} == set()
 
 
 def example_calls() -> list[str]:
