@@ -1,7 +1,9 @@
 """What is stored → what is answered. Pure."""
 
-from datetime import datetime
 from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from starlette.responses import Response
 
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, Connection
@@ -91,6 +93,6 @@ def request_state(request: SyncRequest, settings: Settings) -> SyncRequestState:
     )
 
 
-def iso(instant: datetime | None) -> str | None:
-    """An instant as text."""
-    return instant.isoformat() if instant else None
+def as_json(answer: BaseModel) -> Response:
+    """The answer as it is: the framework would check and copy what the types have checked already, at 3 ms a month."""
+    return Response(answer.model_dump_json(), media_type="application/json")

@@ -10,7 +10,7 @@ from ig_pipeline.graph_api.oauth import code_of_callback
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.overview import standings
-from ig_pipeline.web.answers import connection_state
+from ig_pipeline.web.answers import as_json, connection_state
 from ig_pipeline.web.consent import begin, complete
 from ig_pipeline.web.cookies import browser_of, set_browser
 from ig_pipeline.web.gates import public, reader
@@ -79,13 +79,12 @@ async def callback(
     responses=refusals(401, 422, 429, 503),
     summary="How a user's connections are",
 )
-def status(services: Services, email: Email) -> ConnectionList:
+def status(services: Services, email: Email) -> Response:
     """Per connection: whether it works, what to do when it does not, the newest day, the first backfill."""
     with reading(services.engine) as db:
         found = standings(db, initial_days=services.settings.initial_backfill_days, email=email)
-    return ConnectionList(
-        email=email, connections=[connection_state(standing, services.settings) for standing in found]
-    )
+    states = [connection_state(standing, services.settings) for standing in found]
+    return as_json(ConnectionList(email=email, connections=states))
 
 
 @router.delete(

@@ -12,7 +12,7 @@ from ig_pipeline.graph_api.days import PACIFIC, last_complete_day
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.day_rows import DayRow, day_rows, total
-from ig_pipeline.web.answers import day_of
+from ig_pipeline.web.answers import as_json, day_of
 from ig_pipeline.web.gates import reader
 from ig_pipeline.web.negotiation import wants_csv
 from ig_pipeline.web.openapi import refusals
@@ -30,7 +30,7 @@ router = APIRouter(tags=["metrics"])
     | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "JSON, or CSV when asked for."}},
     summary="Reach and engagement, a row a day",
 )
-def month(request: Request, services: Services, email: Email, days: Days = 30) -> Timeline | Response:
+def month(request: Request, services: Services, email: Email, days: Days = 30) -> Response:
     """As many rows as days were asked for, up to yesterday; nulls for what is not there yet."""
     last = last_complete_day(services.clock())
     first = last - timedelta(days=days - 1)
@@ -42,7 +42,7 @@ def month(request: Request, services: Services, email: Email, days: Days = 30) -
     accounts = {connection.account_key: rows[connection.id] for connection in connections}
     if wants_csv(request):
         return Response(_csv(together, accounts), media_type="text/csv; charset=utf-8", headers={"Vary": "Accept"})
-    return Timeline(
+    answer = Timeline(
         email=email,
         provider="instagram",
         timezone=PACIFIC.key,
@@ -58,6 +58,7 @@ def month(request: Request, services: Services, email: Email, days: Days = 30) -
             for connection in connections
         ],
     )
+    return as_json(answer)
 
 
 def _csv(together: list[DayRow], accounts: dict[str, list[DayRow]]) -> str:
