@@ -14,7 +14,7 @@ from ig_pipeline_tests.cli.conftest import Run
 from ig_pipeline_tests.readme_blocks import leaf_commands
 
 PASSWORD = "canary-database-passw0rd"
-# They run until Ctrl-C: the tests of what they serve search them.
+# They run until Ctrl-C and are not run here.
 SERVERS = {"demo", "up", "web", "simulator", "bot"}
 # Printing a new key is what it is for.
 PRINTS_A_SECRET = {"keys new"}
