@@ -18,6 +18,7 @@ from ig_pipeline.cli.console import out, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.user_data import export, forget
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.consent import Consent
@@ -182,3 +183,7 @@ def _until(connection: Connection) -> str:
 
 def _day(instant: datetime | None) -> str:
     return f"{instant:%Y-%m-%d}" if instant else "-"
+
+
+connections.add_command(export)
+connections.add_command(forget)

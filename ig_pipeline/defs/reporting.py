@@ -41,11 +41,18 @@ class GridReporter:
 @contextmanager
 def grid_reporter(settings: Settings) -> Iterator[GridReporter | None]:
     """A reporter to the instance in the data folder; None when `ig-pipeline up` has never made one."""
+    with dagster_instance(settings) as instance:
+        yield GridReporter(instance) if instance else None
+
+
+@contextmanager
+def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance | None]:
+    """The instance in the data folder; None when `ig-pipeline up` has never made one."""
     if not (settings.dagster_home / "dagster.yaml").is_file():
         yield None
         return
     with _dagster_database(settings), dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        yield GridReporter(instance)
+        yield instance
 
 
 @contextmanager

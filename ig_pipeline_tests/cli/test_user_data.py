@@ -1,0 +1,44 @@
+"""`connections export|forget`: everything about a person, and nothing about them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
+
+from ig_pipeline.cli.main import cli
+from ig_pipeline.clock import utc_now
+from ig_pipeline.storage.connections import connect
+from ig_pipeline.storage.database import migrate, open_engine
+
+
+def test_a_person_is_exported_without_secrets_and_then_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IG_PIPELINE_DATA_DIR", str(tmp_path))
+    engine = open_engine(SecretStr(f"sqlite:///{tmp_path / 'ig_pipeline.db'}"))
+    migrate(engine)
+    with engine.begin() as db:
+        connect(
+            db,
+            email="a@b.example",
+            login="facebook",
+            account_id="17841",
+            username="gone.canary",
+            encrypt=lambda _: "canary-secret",
+            expires_at=None,
+            scopes="",
+            now=utc_now(),
+        )
+    engine.dispose()
+    shown = CliRunner().invoke(cli, ["connections", "export", "--email", "A@b.example"])
+    assert json.loads(shown.stdout)["tables"]["user_tokens"][0]["username"] == "gone.canary"
+    assert "canary-secret" not in shown.stdout
+    asked = CliRunner().invoke(cli, ["connections", "forget", "--email", "a@b.example"], input="n\n")
+    assert asked.exit_code != 0
+    done = CliRunner().invoke(cli, ["connections", "forget", "--email", "a@b.example", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "Confirmation code" in done.stdout
+    assert b"gone.canary" not in (tmp_path / "ig_pipeline.db").read_bytes()
+    assert CliRunner().invoke(cli, ["connections", "export", "--email", "a@b.example"]).exit_code == 2
