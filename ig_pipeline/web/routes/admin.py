@@ -1,6 +1,6 @@
 """The admin's endpoints: work asked for through `sync_requests`. Not in the public document, always behind a token."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -74,3 +74,40 @@ def follow(services: Services, request_id: Annotated[int, Path(ge=1, le=2**63 - 
     if found is None:
         raise Problem(404, "no_request", "There is no such request.", "Check its number.")
     return request_state(found, services.settings)
+
+
+@router.post(
+    "/v1/media/backfill",
+    status_code=202,
+    response_model=SyncRequested,
+    responses=refusals(401, 403, 404, 409, 422, 429, 503),
+    summary="Save the media files of posts",
+)
+def backfill_media(
+    services: Services,
+    email: Email,
+    provider: Provider = "instagram",
+    since: Annotated[date | None, Query(description="Posts of this day and later; 30 days when left out.")] = None,
+) -> SyncRequested:
+    """Files of every connected account of a user go to the library; what is there is skipped."""
+    now = services.clock()
+    last = last_complete_day(now)
+    first = min(last, max(since or last - timedelta(days=29), services.settings.first_day))
+    with services.engine.begin() as db:
+        working = [item for item in list_connections(db, email=email) if item.status == CONNECTED]
+        if not working:
+            raise Problem(404, "no_connection", "No account of this user is connected.", "Check the address.")
+        made = [
+            sync_requests.enqueue(
+                db,
+                kind="media_files",
+                account_key=connection.account_key,
+                first=first,
+                last=last,
+                requested_by="admin",
+                reason="asked for over HTTP",
+                now=now,
+            )
+            for connection in working
+        ]
+    return SyncRequested(requests=[request_state(request, services.settings) for request in made])
