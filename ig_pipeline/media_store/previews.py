@@ -1,4 +1,4 @@
-"""Thumbnails small enough to travel inside a line of text, from files of the library.
+"""Pictures of files of the library: small ones for a page, tiny ones that travel inside a line of text.
 
 WebP, because at this size JPEG's tables alone would fill the line. Where they are shown is not decided here.
 """
@@ -16,6 +16,7 @@ from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.store import Store
 
 # Longest side and quality, tried from the best on until all pictures fit.
+_TINY = 128
 _TRIES = ((64, 50), (56, 35), (48, 25), (40, 15), (32, 10), (24, 5))
 
 
@@ -24,7 +25,7 @@ def thumbnails(store: Store, keys: Sequence[str], *, at_most: int) -> list[str]:
 
     A file that cannot be read or shown is left out: previews never cost a day.
     """
-    pictures = [picture for key in keys if (picture := _open(store, key)) is not None]
+    pictures = [picture for key in keys if (picture := _open(store, key, _TINY)) is not None]
     while pictures:
         for side, quality in _TRIES:
             made = [_uri(picture, side, quality) for picture in pictures]
@@ -34,30 +35,41 @@ def thumbnails(store: Store, keys: Sequence[str], *, at_most: int) -> list[str]:
     return []
 
 
-def _open(store: Store, key: str) -> Image.Image | None:
+def picture(store: Store, key: str, *, side: int) -> bytes | None:
+    """The file at `key` as WebP, at most `side` pixels wide and high; a video's first frame. None: cannot be shown."""
+    opened = _open(store, key, side)
+    if opened is None:
+        return None
+    buffer = io.BytesIO()
+    opened.save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()
+
+
+def _open(store: Store, key: str, side: int) -> Image.Image | None:
     with tempfile.TemporaryDirectory(prefix="ig_pipeline_") as folder:
         path = Path(folder) / "file"
         try:
             store.copy_to(key, path)
-            return _first_frame(path) if key.endswith((".mp4", ".mov")) else _picture(path)
+            return _first_frame(path, side) if key.endswith((".mp4", ".mov")) else _picture(path, side)
         except (StoreError, OSError, ValueError, av.error.FFmpegError, Image.DecompressionBombError):
             return None
 
 
-def _picture(path: Path) -> Image.Image:
+def _picture(path: Path, side: int) -> Image.Image:
     with Image.open(path) as picture:
-        picture.draft("RGB", (128, 128))
+        picture.draft("RGB", (side, side))
         shrunk = picture.convert("RGB")
-    shrunk.thumbnail((128, 128))
+    shrunk.thumbnail((side, side))
     return shrunk
 
 
-def _first_frame(path: Path) -> Image.Image | None:
+def _first_frame(path: Path, side: int) -> Image.Image | None:
     with av.open(str(path), format="mp4", options={"protocol_whitelist": "file"}) as container:
         frame = next(container.decode(video=0), None)
         if frame is None:
             return None
-        small = frame.reformat(width=128, height=max(1, 128 * frame.height // frame.width), format="rgb24")
+        width = min(side, frame.width)
+        small = frame.reformat(width=width, height=max(1, width * frame.height // frame.width), format="rgb24")
         return Image.fromarray(small.to_ndarray())
 
 

@@ -109,6 +109,23 @@ def shown_of_day(db: sa.Connection, u_id: int, account_id: str, day: date, *, li
     return list(db.execute(statement).scalars())
 
 
+def posts_with_files(db: sa.Connection, u_id: int, account_id: str) -> set[str]:
+    """Media ids of posts of which the library has a file; an album's children count for the album."""
+    mine = sa.and_(table.c.u_id == u_id, table.c.account_id == account_id)
+    return set(db.execute(sa.select(table.c.source_identifier).where(mine).distinct()).scalars())
+
+
+def first_file_of_post(db: sa.Connection, u_id: int, account_id: str, post_id: str) -> str | None:
+    """Path of the file that shows a post best: its first picture, else its first file. None: there is none."""
+    statement = (
+        sa.select(table.c.file_path)
+        .where(table.c.u_id == u_id, table.c.account_id == account_id, table.c.source_identifier == post_id)
+        .order_by(sa.case((table.c.mime_type.startswith("image/"), 0), else_=1), table.c.id)
+        .limit(1)
+    )
+    return db.execute(statement).scalar_one_or_none()
+
+
 def size(db: sa.Connection, *, u_id: int | None = None, account_id: str | None = None) -> LibrarySize:
     """How large the library is, of all users or of one."""
     conditions = [

@@ -12,7 +12,7 @@ from ig_pipeline.web.cookies import browser_of, end_session, set_session
 from ig_pipeline.web.gates import public, reader
 from ig_pipeline.web.page_data import DAYS, Card, account_page, cards
 from ig_pipeline.web.pages import page
-from ig_pipeline.web.pictures import pictures_of
+from ig_pipeline.web.pictures import draw, pictures_of
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import Services, WebServices
 
@@ -49,6 +49,18 @@ def home(
 def account(services: Services, account_key: str, part: Fragment = False) -> Response:
     """One account's month."""
     return _account(services, account_key, "account_part.html" if part else "account.html")
+
+
+@router.get("/pictures/{account_key}/{post_id}", dependencies=[Depends(reader)])
+def post_picture(services: Services, account_key: str, post_id: str) -> Response:
+    """A post's picture from the library."""
+    with reading(services.engine) as db:
+        found = standings(db, initial_days=services.settings.initial_backfill_days, account_keys=[account_key])
+        drawn = draw(services.settings, db, found[0].connection, post_id) if found else None
+    if drawn is None:
+        raise Problem(404, "no_picture", "There is no picture of this post.", "A media backfill fetches it.")
+    # A file of the library never changes.
+    return Response(drawn, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
 
 @router.get("/connected", dependencies=[Depends(public)])
