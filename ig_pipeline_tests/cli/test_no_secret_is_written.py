@@ -35,6 +35,8 @@ WORKING = [
     ("backfill-status", ()),
     ("connections disconnect", (*ACCOUNT, "--yes")),
     ("timeline", ACCOUNT),
+    ("connections export", ("--email", EMAIL)),
+    ("connections forget", ("--email", EMAIL, "--yes")),
 ]
 FAILING = [
     ("connections add", ("--email", EMAIL, "--login", "instagram")),
