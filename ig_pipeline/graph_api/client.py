@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -106,6 +107,7 @@ class GraphClient:
         self._retries = retries
         self._throttle = Throttle(limits, clock=clock, sleep=sleep)
         self._calls: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[str, str]] = Counter()
         self._failures_in_a_row = 0
         self._memories: dict[str, AccountMemory] = {}
         pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
@@ -140,6 +142,11 @@ class GraphClient:
     def calls_of(self, account_id: str) -> int:
         """HTTP calls made for `account_id` so far, retries included; "" counts those made before one was known."""
         return self._calls[account_id]
+
+    def take_outcomes(self) -> dict[tuple[str, str], int]:
+        """HTTP calls by (endpoint, `ok` or the error's class) since this was last asked; for monitoring."""
+        taken, self._outcomes = dict(self._outcomes), Counter()
+        return taken
 
     def memory_of(self, account_id: str) -> AccountMemory:
         """What this client has learned an account cannot give."""
@@ -196,14 +203,19 @@ class GraphClient:
             self._calls[request.account_id] += 1
             if meter is not None:
                 meter.calls += 1
-            response = await self._exchange(request)
-            # While the place is held: those who wait for it must know of a block before they call.
-            self._throttle.observe(request.account_id, response.headers)
+            outcome = "ok"
             try:
+                response = await self._exchange(request)
+                # While the place is held: those who wait for it must know of a block before they call.
+                self._throttle.observe(request.account_id, response.headers)
                 answer = read_answer(response, now=self.clock())
-            except RateLimitedError as error:
-                self._throttle.block(request.account_id, error)
+            except GraphError as error:
+                outcome = type(error).__name__
+                if isinstance(error, RateLimitedError):
+                    self._throttle.block(request.account_id, error)
                 raise
+            finally:
+                self._outcomes[_endpoint(request.url), outcome] += 1
         self._note_version(answer)
         return answer
 
@@ -246,6 +258,12 @@ class GraphClient:
         found = _VERSION.search(link) if isinstance(link, str) else None
         if found:
             self.served_version = found[1]
+
+
+def _endpoint(url: str) -> str:
+    """The last name in a path, `node` for an object's own id: labels of a metric must be few."""
+    name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    return name if name.replace("_", "").isalpha() else "node"
 
 
 def _unchanged(answer: Json) -> Json:

@@ -3,12 +3,16 @@
 Runs come and go; a counter that monitoring reads has to outlive them.
 """
 
+import logging
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.storage.tables import graph_calls as table
+
+log = logging.getLogger(__name__)
 
 
 def add(db: sa.Connection, counts: Mapping[tuple[str, str], int]) -> None:
@@ -21,6 +25,17 @@ def add(db: sa.Connection, counts: Mapping[tuple[str, str], int]) -> None:
                 index_elements=["endpoint", "outcome"], set_={"calls": table.c.calls + statement.excluded.calls}
             )
         )
+
+
+def keep(engine: sa.Engine, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add a process's calls when it ends. Where the database is away they are lost, and the log says so."""
+    if not counts:
+        return
+    try:
+        with engine.begin() as db:
+            add(db, counts)
+    except (DatabaseError, sa.exc.SQLAlchemyError) as error:
+        log.warning("%d calls to Meta could not be counted: %s", sum(counts.values()), type(error).__name__)
 
 
 def totals(db: sa.Connection) -> dict[tuple[str, str], int]:

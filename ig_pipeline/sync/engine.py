@@ -18,6 +18,7 @@ from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.settings import Settings
+from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, by_account_key
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.sync.account_sync import AccountSync, Emit
@@ -68,7 +69,10 @@ async def open_services(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
     try:
         async with GraphClient.from_settings(settings, clock=clock) as client:
             vault = TokenVault(engine, KeyRing.from_settings(settings), TokenRefresher(client, settings), clock=clock)
-            yield SyncServices(engine, client, vault, clock, settings)
+            try:
+                yield SyncServices(engine, client, vault, clock, settings)
+            finally:
+                graph_calls.keep(engine, client.take_outcomes())
     finally:
         engine.dispose()
 

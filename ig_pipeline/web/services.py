@@ -17,6 +17,7 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.settings import Settings
+from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
@@ -67,7 +68,10 @@ async def open_web_services(
         async with GraphClient.from_settings(settings, clock=clock, transport=transport) as client:
             vault = TokenVault(engine, keys, TokenRefresher(client, settings), clock=clock)
             limit = RateLimit(settings.public_requests_per_minute)
-            yield WebServices(settings, engine, keys, client, vault, access, limit, clock)
+            try:
+                yield WebServices(settings, engine, keys, client, vault, access, limit, clock)
+            finally:
+                graph_calls.keep(engine, client.take_outcomes())
     finally:
         engine.dispose()
 
