@@ -17,6 +17,7 @@ from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.oauth import TokenRefresher
+from ig_pipeline.graph_api.versions import served_warning
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, by_account_key
@@ -73,6 +74,8 @@ async def open_services(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
                 yield SyncServices(engine, client, vault, clock, settings)
             finally:
                 graph_calls.keep(engine, client.take_outcomes())
+                if warning := served_warning(settings.graph_version, client.served_version):
+                    logger.warning("[SYNC] %s", warning.sentence)
     finally:
         engine.dispose()
 
