@@ -6,7 +6,7 @@ What a backfill does is `sync.media_files`', how it is told `words`'. A message 
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -25,6 +25,7 @@ from ig_pipeline.sync.engine import NotConnectedError, open_services
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
 from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
 from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline.sync.results import AccountDayResult
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _EXPECTED = (GraphError, StoreError, DatabaseError, NotConnectedError, sa.exc.SQ
 
 
 class Bot:
-    """Answers `settings.telegram_chats` and nobody else."""
+    """Answers `settings.telegram_chats` and nobody else. `tell_grid` hears which days a backfill has settled."""
 
     def __init__(
         self,
@@ -44,11 +45,12 @@ class Bot:
         engine: sa.Engine,
         api: BotApi,
         *,
+        tell_grid: Callable[[Settings, Sequence[AccountDayResult]], None],
         clock: Clock = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings, self._engine, self._api = settings, engine, api
-        self._clock, self._sleep = clock, sleep
+        self._tell_grid, self._clock, self._sleep = tell_grid, clock, sleep
         self._working: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -123,19 +125,20 @@ class Bot:
             return "No account is connected. `ig-pipeline connections add` connects one."
         options = BackfillOptions("both", command.limit, None, None, command.dry_run)
         results: list[BackfillResult] = []
+        days: list[AccountDayResult] = []
         async with open_services(self._settings, clock=self._clock) as services, open_media(self._settings) as media:
             run = MediaRun(services, media, run_id=f"telegram-{uuid.uuid4()}", triggered_by=f"telegram:{chat}")
             for key in keys:
-                left = options if options.limit is None else options.limited(options.limit - _taken(results))
-                if left.limit == 0:
+                if (left := options.left_after(results)) is None:
                     break
                 watcher = Watcher()
                 telling = asyncio.create_task(self._tell(chat, message_id, key, watcher, dry_run=command.dry_run))
                 try:
-                    results.append(await run.backfill(key, left, watcher))
+                    results.append(await run.backfill(key, left, watcher, emit=days.append))
                 finally:
                     telling.cancel()
                     await asyncio.gather(telling, return_exceptions=True)
+        await asyncio.to_thread(self._tell_grid, self._settings, days)
         return words.outcome(results, dry_run=command.dry_run)
 
     async def _tell(self, chat: int, message_id: int, account_key: str, watcher: Watcher, *, dry_run: bool) -> None:
@@ -150,7 +153,3 @@ class Bot:
                 except TelegramError as error:
                     log.info("Progress was not told: %s", error)
             await self._sleep(EDIT_EVERY_S)
-
-
-def _taken(results: list[BackfillResult]) -> int:
-    return sum(result.tally.taken for result in results)

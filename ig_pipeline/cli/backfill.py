@@ -19,15 +19,18 @@ from ig_pipeline.cli.backfill_table import print_results
 from ig_pipeline.cli.console import err, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.grid import tell_grid
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
+from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import NotConnectedError, open_services
 from ig_pipeline.sync.media_files.results import STORIES_NOTE, BackfillOptions, BackfillResult, MediaTypes
 from ig_pipeline.sync.media_files.runs import MediaRun
 from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline.sync.results import AccountDayResult
 
 
 @click.command("backfill-instagram")
@@ -55,9 +58,10 @@ def backfill_instagram(
     \b
     They go to the media library (IG_PIPELINE_MEDIA_URL), the pictures of a carousel each as a file of its own.
     What the library has is skipped, so the command may be run again at any time, also after an interruption.
+    Days of which everything is there are shown in Dagster's grid too, where `ig-pipeline up` has made an instance.
     Stories older than 24 hours cannot be had from the API; those alive now are fetched.
     Exits with 0 when everything asked for is there, 3 when some of it is missing, 1 when nothing could be had,
-    4 when a rate limit stopped it (it may be run again later).
+    4 when a rate limit stopped it: `ig-pipeline up` goes on with it when the limit has passed, or run it again then.
 
     \b
     Examples:
@@ -76,10 +80,14 @@ def backfill_instagram(
     options = BackfillOptions(media_type, limit, since.date() if since else None, None, dry_run)
     if options.stories and not as_json:
         err().print(STORIES_NOTE, style="dim")
+    days: list[AccountDayResult] = []
     try:
-        results = asyncio.run(_backfill(settings, keys, options))
+        results = asyncio.run(_backfill(settings, keys, options, days.append))
     except (StoreError, NotConnectedError) as error:
         raise CommandError(str(error)) from error
+    finally:
+        # Stopped or not: what was written is in the grid too.
+        tell_grid(settings, days)
     if as_json:
         print_json([result.as_dict() for result in results])
     else:
@@ -111,22 +119,19 @@ def _chosen(engine: sa.Engine, account_key: str | None, account_id: str | None) 
     return found
 
 
-async def _backfill(settings: Settings, keys: Sequence[str], options: BackfillOptions) -> list[BackfillResult]:
+async def _backfill(
+    settings: Settings, keys: Sequence[str], options: BackfillOptions, emit: Emit
+) -> list[BackfillResult]:
     """One account after the other: a limit counts over all of them."""
     results: list[BackfillResult] = []
     async with open_services(settings) as services, open_media(settings) as media:
         run = MediaRun(services, media, run_id=f"cli-{uuid.uuid4()}", triggered_by=f"cli:{_user()}")
         for key in keys:
-            left = options if options.limit is None else options.limited(options.limit - _taken(results))
-            if left.limit == 0:
+            if (left := options.left_after(results)) is None:
                 break
             with BackfillBar(key, dry_run=options.dry_run) as bar:
-                results.append(await run.backfill(key, left, bar))
+                results.append(await run.backfill(key, left, bar, emit=emit))
     return results
-
-
-def _taken(results: Sequence[BackfillResult]) -> int:
-    return sum(result.tally.taken for result in results)
 
 
 def _user() -> str:

@@ -11,6 +11,7 @@ from ig_pipeline.bot.bot_api import BotApi, TelegramError
 from ig_pipeline.bot.service import Bot
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.grid import tell_grid
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import Settings, load_settings
 
@@ -46,4 +47,4 @@ async def _serve(settings: Settings, engine: sa.Engine) -> None:
         name = await api.name()
         served = len(settings.telegram_chats)
         click.echo(f"@{name} serves {served} chat{'' if served == 1 else 's'}  (Ctrl-C stops it)")
-        await Bot(settings, engine, api).run()
+        await Bot(settings, engine, api, tell_grid=tell_grid).run()

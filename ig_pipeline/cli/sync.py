@@ -8,7 +8,6 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import date
 
 import click
@@ -20,6 +19,7 @@ from rich.text import Text
 from ig_pipeline.cli.console import err, out, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.grid import tell_grid
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
@@ -69,7 +69,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
         asyncio.run(_sync(settings, dict.fromkeys(keys, window.days), results))
     finally:
         # Stopped or not: what was written is in the grid too.
-        _tell_grid(settings, results)
+        tell_grid(settings, results)
     summaries = summarise(results)
     if as_json:
         print_json([summary.as_dict() for summary in summaries])
@@ -119,20 +119,6 @@ async def _sync(settings: Settings, cells: Mapping[str, Sequence[date]], results
                 left[result.account_key, result.date] -= 1
                 if left[result.account_key, result.date] == 0:
                     progress.advance(bars[result.account_key])
-
-
-def _tell_grid(settings: Settings, results: list[AccountDayResult]) -> None:
-    if not results or not (settings.dagster_home / "dagster.yaml").is_file():
-        return
-    from ig_pipeline.defs.reporting import GridReporter, grid_reporter  # noqa: PLC0415 - three seconds of imports
-
-    opened: AbstractContextManager[GridReporter | None] = grid_reporter(settings)
-    try:
-        with opened as reporter:
-            if reporter is not None:
-                reporter.report(results)
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        click.echo(f"The rows are written, but Dagster's grid was not told ({type(error).__name__}).", err=True)
 
 
 def _print(summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], window: Window) -> None:

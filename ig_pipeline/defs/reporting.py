@@ -1,35 +1,52 @@
-"""Tells Dagster's grid of cells that were filled outside Dagster, by the command line.
+"""Tells Dagster's grid of cells that were filled outside Dagster, by the command line or over Telegram.
 
 Runless materializations: the cell turns green with its metadata, no run is made up. Without an instance nothing
 happens.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
 
 from ig_pipeline.defs.cell_events import event_of
-from ig_pipeline.defs.partitions import ACCOUNTS
+from ig_pipeline.defs.partitions import ACCOUNTS, cell_key, grid_from
 from ig_pipeline.settings import Settings
 from ig_pipeline.sync.results import AccountDayResult
 
 
 class GridReporter:
-    """Reports results to one instance, as they come."""
+    """Reports results to one instance, as they come.
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
+    With a `grid`, a green cell is not told again that nothing is new in it: an event takes Dagster 15 ms, and a whole
+    history of media files is a cell a day.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, grid: dg.MultiPartitionsDefinition | None = None) -> None:
+        self._instance, self._grid = instance, grid
         self._known: set[str] = set()
 
     def report(self, results: Iterable[AccountDayResult]) -> int:
-        """Show `results` in the grid: written cells green, the others with the reason. Returns how many were green."""
-        green = 0
+        """Show `results` in the grid: written cells green, the others with the reason. Returns how many are green."""
+        results = list(results)
+        for key in dict.fromkeys(result.account_key for result in results):
+            self._add_account(key)
+        shown = self._green([result for result in results if result.unchanged])
         for result in results:
-            self._add_account(result.account_key)
-            self._instance.report_runless_asset_event(event_of(result))
-            green += result.written
+            if (result.asset, _cell(result)) not in shown:
+                self._instance.report_runless_asset_event(event_of(result))
+        return sum(result.written for result in results)
+
+    def _green(self, results: Sequence[AccountDayResult]) -> set[tuple[str, str]]:
+        """Asset and cell of those of `results` that are green now."""
+        if self._grid is None:
+            return set()
+        green: set[tuple[str, str]] = set()
+        for asset in dict.fromkeys(result.asset for result in results):
+            cells = [_cell(result) for result in results if result.asset == asset]
+            found = self._instance.get_status_by_partition(dg.AssetKey(asset), cells, self._grid) or {}
+            green |= {(asset, cell) for cell, status in found.items() if status == dg.AssetPartitionStatus.MATERIALIZED}
         return green
 
     def _add_account(self, account_key: str) -> None:
@@ -42,7 +59,7 @@ class GridReporter:
 def grid_reporter(settings: Settings) -> Iterator[GridReporter | None]:
     """A reporter to the instance in the data folder; None when `ig-pipeline up` has never made one."""
     with dagster_instance(settings) as instance:
-        yield GridReporter(instance) if instance else None
+        yield GridReporter(instance, grid_from(settings.first_day)) if instance else None
 
 
 @contextmanager
@@ -69,3 +86,7 @@ def _dagster_database(settings: Settings) -> Iterator[None]:
             os.environ.pop(name)
             if before is not None:
                 os.environ[name] = before
+
+
+def _cell(result: AccountDayResult) -> str:
+    return str(cell_key(result.account_key, result.date))

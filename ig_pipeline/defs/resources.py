@@ -61,7 +61,7 @@ async def fetch_media_cells(
 ) -> AsyncIterator[AccountDayResult]:
     """The engine of media files, with its own client, database and store for the length of one run."""
     from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
-    from ig_pipeline.sync.media_files.days import media_file_days  # noqa: PLC0415 - as above
+    from ig_pipeline.sync.media_files.cells import media_file_days  # noqa: PLC0415 - as above
     from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415 - as above
 
     async with open_services(settings, clock=clock) as services, open_media(settings) as media:

@@ -79,6 +79,14 @@ def days_written(
     return list(db.execute(sa.select(table.c.date).where(*conditions).distinct().order_by(table.c.date)).scalars())
 
 
+def days_standing(db: sa.Connection, connection: Connection, asset: str) -> set[date]:
+    """The days of an asset whose newest entry says that they are written."""
+    mine = (table.c.u_id == connection.u_id, table.c.account_id == connection.account_id, table.c.asset == asset)
+    newest = sa.select(sa.func.max(table.c.id)).where(*mine).group_by(table.c.date)
+    statement = sa.select(table.c.date).where(table.c.id.in_(newest), table.c.status.in_(WRITTEN))
+    return set(db.execute(statement).scalars())
+
+
 def days_written_by_account(db: sa.Connection, asset: str, *, first: date, last: date) -> dict[str, set[date]]:
     """Account key → its days of an asset whose rows are in the database, ends included, in one query."""
     statement = (

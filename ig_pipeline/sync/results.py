@@ -57,6 +57,11 @@ class AccountDayResult:
         """Whether the cell's rows are in the database, so that its grid cell may turn green."""
         return self.status in ("complete", "partial")
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether it was found complete with nothing new: a cell that is green already need not be told again."""
+        return self.status == "complete" and not self.rows
+
 
 @dataclass(frozen=True)
 class FetchResult:

@@ -10,12 +10,15 @@ from pydantic import SecretStr
 
 from ig_pipeline.bot.bot_api import BotApi, TelegramError, TelegramTokenError
 from ig_pipeline.bot.service import Bot
+from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.grid import tell_grid
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline_tests.bot.telegram_server import TOKEN, Telegram, running_telegram
+from ig_pipeline_tests.media_grid import Grid
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
-from ig_pipeline_tests.sync.media_files.worlds import archive_account
+from ig_pipeline_tests.sync.media_files.worlds import NEWEST, archive_account
 
 pytestmark = pytest.mark.anyio
 FRIEND, STRANGER = 7, 666
@@ -34,7 +37,8 @@ def small(tmp_path: Path) -> Iterator[SmallWorld]:
     engine = open_engine(url)
     migrate(engine)
     engine.dispose()
-    with small_world(url, tmp_path / "data", world=World(given=[archive_account(["image"] * 6)])) as small:
+    world = World(given=[archive_account(["image"] * 6)])
+    with small_world(url, tmp_path / "data", world=world, first_day=NEWEST.date()) as small:
         small.connect_all()
         yield small
 
@@ -44,7 +48,7 @@ async def bot(telegram: Telegram, small: SmallWorld) -> AsyncIterator[Bot]:
     settings = small.settings.model_copy(update={"telegram_chats": (FRIEND,)})
     async with httpx.AsyncClient() as http:
         api = BotApi(http, url=telegram.url, token=SecretStr(TOKEN))
-        yield Bot(settings, small.engine, api, clock=small.clock)
+        yield Bot(settings, small.engine, api, clock=small.clock, tell_grid=tell_grid)
 
 
 async def test_a_backfill_is_one_message_that_ends_as_the_result(
@@ -80,6 +84,21 @@ async def test_a_limit_is_a_limit(bot: Bot, telegram: Telegram, small: SmallWorl
     assert len(small.rows(tables.media_items)) == 2
 
 
+async def test_dagsters_grid_shows_what_the_bot_filled_and_nothing_of_a_count_or_a_part(
+    bot: Bot, telegram: Telegram, small: SmallWorld
+) -> None:
+    prepare_home(small.settings)
+    grid, last = Grid(small), NEWEST.date()
+    for text, files in (("/backfill dry", {}), ("/backfill 2", {}), ("/backfill", {last: 4})):
+        telegram.write(FRIEND, text)
+        await bot.listen_once()
+        await bot.idle()
+        assert grid.files() == files, text
+    (row,) = small.rows(tables.instagram_sync_logs)
+    assert (row["asset"], row["date"], row["status"], row["rows"]) == ("media_files", last, "complete", 4)
+    assert row["run_id"].startswith("telegram-")
+
+
 async def test_a_second_backfill_waits_for_nobody_and_is_not_begun(
     bot: Bot, telegram: Telegram, small: SmallWorld
 ) -> None:
@@ -105,7 +124,7 @@ async def test_status_tells_what_the_library_has(bot: Bot, telegram: Telegram) -
 async def test_a_chat_that_is_not_served_gets_no_answer_and_starts_nothing(
     bot: Bot, telegram: Telegram, small: SmallWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="ig_pipeline")
     telegram.write(STRANGER, "/backfill")
     telegram.write(STRANGER, "/status")
     await bot.listen_once()

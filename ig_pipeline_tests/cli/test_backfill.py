@@ -2,20 +2,27 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from ig_pipeline.cli.backfill import exit_code
+from ig_pipeline.cli.dagster_home import prepare_home
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.database import migrate, open_engine
+from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.media_files.results import BackfillResult, Status, Tally
 from ig_pipeline_tests.cli.conftest import Run
+from ig_pipeline_tests.media_grid import Grid
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
-from ig_pipeline_tests.sync.media_files.worlds import archive_account
+from ig_pipeline_tests.sync.media_files.worlds import NEWEST, archive_account
+
+LAST = NEWEST.date()
 
 
 @pytest.fixture
@@ -84,6 +91,40 @@ def test_a_dead_token_is_a_failure_with_its_advice(run: Run, small: SmallWorld) 
     result = run("backfill-instagram", env=environment(small))
     assert result.exit_code == ExitCode.FAILED
     assert "Access to acme.library has ended" in result.stdout
+
+
+@pytest.fixture
+def grid(small: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> Grid:
+    """Dagster's instance, as `ig-pipeline up` makes it; and the command's clock is the small world's."""
+    monkeypatch.setattr("ig_pipeline.cli.backfill.open_services", partial(open_services, clock=small.clock))
+    prepare_home(small.settings)
+    return Grid(small)
+
+
+def test_dagsters_grid_shows_what_the_command_line_filled(run: Run, small: SmallWorld, grid: Grid) -> None:
+    days = [LAST - timedelta(days=n) for n in range(3)]
+    env = {**environment(small), "IG_PIPELINE_FIRST_DAY": days[-1].isoformat()}
+    assert run("backfill-instagram", "--limit", "5", env=env).exit_code == ExitCode.OK
+    assert run("backfill-instagram", "--media-type", "stories", env=env).exit_code == ExitCode.OK
+    assert run("backfill-instagram", "--dry-run", env=env).exit_code == ExitCode.OK
+    assert grid.files() == {}
+    assert run("backfill-instagram", env=env).exit_code == ExitCode.OK
+    assert grid.files() == {days[0]: 4, days[1]: 3, days[2]: 0}
+    assert run("backfill-instagram", env=env).exit_code == ExitCode.OK
+    assert grid.files() == {days[0]: 4, days[1]: 3, days[2]: 0}  # what is there already keeps its event
+
+
+def test_a_day_that_lacks_a_file_stays_without_colour_and_says_why(run: Run, small: SmallWorld, grid: Grid) -> None:
+    archive = small.world.accounts[0].archive
+    assert archive is not None
+    small.simulator.cdn.faults[archive[0].id].extend(["html"] * 9)
+    env = {**environment(small), "IG_PIPELINE_FIRST_DAY": (LAST - timedelta(days=1)).isoformat()}
+    assert run("backfill-instagram", env=env).exit_code == ExitCode.PARTIAL
+    assert grid.files() == {LAST - timedelta(days=1): 3}
+    assert archive[0].id in grid.observed()[f"acme.library|{LAST}"]
+    small.simulator.cdn.faults.clear()
+    assert run("backfill-instagram", env=env).exit_code == ExitCode.OK
+    assert grid.files() == {LAST: 1, LAST - timedelta(days=1): 3}
 
 
 @pytest.mark.parametrize("arguments", [("--account", "nobody"), ("--account-id", "1"), ("--limit", "0"),

@@ -42,7 +42,7 @@ class Observer(Protocol):
         """A file is settled; if it is new, its row is committed."""
 
     def listing_ended(self) -> None:
-        """All that was asked for is listed. Not called when an error ended the listing early."""
+        """All that was asked for is listed. Not called when an error or a limit ended the listing early."""
 
 
 class FilesBackfill:
@@ -51,7 +51,7 @@ class FilesBackfill:
     def __init__(
         self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Observer
     ) -> None:
-        self._session, self._media, self._options, self._observer = session, media, options, observer
+        self._session, self._media, self.options, self._observer = session, media, options, observer
         self._waiting: asyncio.Queue[WantedFile | None] = asyncio.Queue(_AHEAD)
         self._taken = 0
         self._seen: set[str] = set()
@@ -71,7 +71,7 @@ class FilesBackfill:
         try:
             contents = await self._session.read(lambda db: media_items.contents(db, u_id))
             self._known = contents.media_ids
-            if self._options.dry_run:
+            if self.options.dry_run:
                 await self._count()
             else:
                 await self._fetch_all(Claims(contents.paths))
@@ -81,7 +81,6 @@ class FilesBackfill:
     async def _count(self) -> None:
         async for file in self._new_files():
             self._observer.finished(FileResult(file, "would_download"))
-        self._observer.listing_ended()
 
     async def _fetch_all(self, claims: Claims) -> None:
         media = self._media
@@ -102,7 +101,7 @@ class FilesBackfill:
         try:
             async for file in self._new_files():
                 await self._waiting.put(file)
-            if self.error is None:
+            if self.listed_all:
                 self._observer.listing_ended()
         except GraphError as error:
             self._stop(error)
@@ -131,7 +130,7 @@ class FilesBackfill:
 
     async def _new_files(self) -> AsyncIterator[WantedFile]:
         """Files to fetch; the others are reported as they are passed. Ends at the limit. Raises `GraphError`."""
-        limit = self._options.limit
+        limit = self.options.limit
         async for files in self._posts():
             self._observer.listed(files)
             for file in files:
@@ -153,14 +152,14 @@ class FilesBackfill:
 
     async def _posts(self) -> AsyncIterator[list[WantedFile]]:
         """The files of each story and post, newest first, each once."""
-        if self._options.stories:
+        if self.options.stories:
             stories = await self._session.ask(
                 lambda credentials: fetch_stories(self._session.client, credentials, with_insights=False)
             )
             for story in stories.items:
                 if self._in_range(files := files_of(story, story=True)) and self._unseen(files):
                     yield files
-        if self._options.feed:
+        if self.options.feed:
             async for files in self._feed():
                 yield files
 
@@ -170,7 +169,7 @@ class FilesBackfill:
         wanted = asyncio.Semaphore(0)
 
         async def walk(credentials: Credentials) -> None:
-            options = self._options
+            options = self.options
             async for page in iterate_media(
                 self._session.client, credentials, first=options.since, last=options.until, with_insights=False
             ):
@@ -199,4 +198,4 @@ class FilesBackfill:
 
     def _in_range(self, files: list[WantedFile]) -> bool:
         """Stories of before `since` are left out; those after `until` are not, for they will be gone tomorrow."""
-        return self._options.since is None or files[0].day >= self._options.since
+        return self.options.since is None or files[0].day >= self.options.since

@@ -4,6 +4,7 @@ Dagster's cells, the command line's table and the stored runs are made from thes
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
@@ -43,9 +44,23 @@ class BackfillOptions:
         """Whether live stories are wanted."""
         return self.media_types != "feed"
 
-    def limited(self, limit: int) -> "BackfillOptions":
-        """The same with another limit."""
-        return replace(self, limit=max(limit, 0))
+    @property
+    def flags(self) -> dict[str, Any]:
+        """Plain values for a request, under the names of the command line's flags; `from_flags` reads them."""
+        since = self.since.isoformat() if self.since else None
+        return {"media_type": self.media_types, "limit": self.limit, "since": since, "dry_run": self.dry_run}
+
+    def left_after(self, results: "Sequence[BackfillResult]") -> "BackfillOptions | None":
+        """The same with what is left of the limit, which counts over all `results`; None when nothing is.
+
+        Nothing is left either once an account is deferred: what continues it takes the rest.
+        """
+        if self.limit is None:
+            return self
+        left = self.limit - sum(result.tally.taken for result in results)
+        if left <= 0 or any(result.status == "deferred" for result in results):
+            return None
+        return replace(self, limit=left)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

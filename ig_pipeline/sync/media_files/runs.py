@@ -1,27 +1,37 @@
-"""A backfill of one account from beginning to end: noted in the database, done, summed up.
+"""A backfill of one account from beginning to end: noted in the database, done, its days in the ledger, summed up.
 
-The command line's and the bot's way in; Dagster's is `days`, by the same `FilesBackfill`.
+The way in of the command line and the bot; Dagster's is `cells`.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from functools import partial
 
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import TokenDeadError
 from ig_pipeline.media_store.errors import StoreError
-from ig_pipeline.storage import media_backfills
+from ig_pipeline.storage import media_backfills, sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseError, reading
+from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import WRITERS, NotConnectedError, SyncServices
 from ig_pipeline.sync.failures import judge
 from ig_pipeline.sync.losses import mark_dead_token
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
+from ig_pipeline.sync.media_files.day_ledger import DayLedger
+from ig_pipeline.sync.media_files.days import ASSET, DayWatch, settled_by
 from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, FileResult, Status, Tally
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession, AppBrake
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
@@ -46,6 +56,10 @@ class Watcher:
 
     def listing_ended(self) -> None:
         """Nothing to do."""
+
+
+def _nobody(result: AccountDayResult) -> None:
+    """Nobody wants to hear of days."""
 
 
 class MediaRun:
@@ -75,30 +89,60 @@ class MediaRun:
             run_id=self.run_id,
         )
 
-    async def backfill(self, account_key: str, options: BackfillOptions, watcher: Watcher) -> BackfillResult:
-        """Fetch what `options` ask for. Raises `UnknownAccountError`, `NotConnectedError`, a database's own errors."""
-        session = await self.session(account_key)
-        return await self.run(session, options, watcher)
+    async def backfill(
+        self, account_key: str, options: BackfillOptions, watcher: Watcher, *, emit: Emit = _nobody
+    ) -> BackfillResult:
+        """Fetch what `options` ask for; a result for each day of the grid that this settles goes to `emit`.
 
-    async def run(self, session: AccountSession, options: BackfillOptions, watcher: Watcher) -> BackfillResult:
-        """As `backfill`, for a session at hand; noted in `media_backfills` unless it is a dry run."""
+        Raises `UnknownAccountError`, `NotConnectedError`, a database's own errors.
+        """
+        return await self.run(await self.session(account_key), options, watcher, emit=emit)
+
+    async def run(
+        self,
+        session: AccountSession,
+        options: BackfillOptions,
+        watcher: Watcher,
+        *,
+        cells: Sequence[date] | None = None,
+        emit: Emit = _nobody,
+    ) -> BackfillResult:
+        """As `backfill`, for a session at hand. `cells`: the days asked for, instead of all that can be settled.
+
+        Noted in `media_backfills` and the ledger unless it is a dry run.
+        """
         begun, calls = time.monotonic(), self.services.client.calls_of(session.connection.account_id)
-        backfill = FilesBackfill(session, self.media, options, watcher)
         if options.dry_run:
+            backfill = FilesBackfill(session, self.media, options, watcher)
             await backfill.run()
-        else:
-            backfill_id, leftovers = await self._begin(session, options)
+            return self._result(session.connection, backfill, watcher.tally, begun, calls)
+        ledger = await self._ledger(session, options, cells, emit)
+        backfill = FilesBackfill(session, self.media, options, DayWatch(watcher, ledger.left, ledger.settle))
+        backfill_id, leftovers = await self._begin(session, options)
+        async with ledger.kept():
             await backfill.run()
-            if leftovers and backfill.listed_all and options.feed and options.since is None and options.until is None:
-                await self._look_after(session, leftovers, backfill)
+        if leftovers and backfill.listed_all and options.feed and options.since is None and options.until is None:
+            await self._look_after(session, leftovers, backfill)
         result = self._result(session.connection, backfill, watcher.tally, begun, calls)
-        if not options.dry_run:
-            await self._finish(session, backfill_id, result, backfill.error)
+        rest = self._rest(session, options, result, ledger.left, whole=cells is None)
+        await self._finish(session, backfill_id, result, backfill.error, rest)
+        if options.limit is None:
+            await ledger.lose(backfill.error)
         return result
 
     def _find(self, account_key: str) -> Connection:
         with reading(self.services.engine) as db:
             return by_account_key(db, account_key)
+
+    async def _ledger(
+        self, session: AccountSession, options: BackfillOptions, cells: Sequence[date] | None, emit: Emit
+    ) -> DayLedger:
+        """For `cells`, every one of which gets a row; for all days of the grid otherwise."""
+        if cells is not None:
+            return DayLedger(session, cells, standing=(), emit=emit)
+        window = settled_by(options, first_day=self.services.settings.first_day, now=session.now())
+        standing = await session.read(lambda db: sync_logs.days_standing(db, session.connection, ASSET))
+        return DayLedger(session, window.days if window else (), standing=standing, emit=emit)
 
     async def _begin(self, session: AccountSession, options: BackfillOptions) -> tuple[int, list[int]]:
         """The id of this backfill's row, and of those that died before; what they wrote half is removed."""
@@ -141,6 +185,9 @@ class MediaRun:
             status: Status = "partial" if tally.files["failed"] else "complete"
             return BackfillResult(connection.account_key, status, tally, calls, seconds)
         verdict = judge(backfill.error, connection.account_key)
+        if verdict.retry_at is not None and backfill.options.dry_run:
+            sentence = f"Instagram's rate limit for {connection.account_key} is reached; count again"
+            verdict = replace(verdict, error=f"{sentence} after {verdict.retry_at:%Y-%m-%d %H:%M} UTC.")
         status = "deferred" if verdict.status == "deferred" else "partial" if tally.new else "failed"
         return BackfillResult(
             connection.account_key,
@@ -153,19 +200,56 @@ class MediaRun:
             retry_at=verdict.retry_at,
         )
 
+    def _rest(
+        self,
+        session: AccountSession,
+        options: BackfillOptions,
+        result: BackfillResult,
+        left: list[date],
+        *,
+        whole: bool,
+    ) -> "partial[SyncRequest] | None":
+        """The request that continues a deferred backfill; None when there is nothing to continue.
+
+        One for days of the grid asks for those that are `left`; any other (`whole`) for all it was asked for: what is
+        there by then is skipped, and posts from before the grid's first day have no day that could be left.
+        """
+        limit = None if options.limit is None else options.limit - result.tally.taken
+        if result.status != "deferred" or limit == 0 or not (left or whole):
+            return None
+        days = left or [last_complete_day(session.now())]
+        key = session.connection.account_key
+        return partial(
+            sync_requests.enqueue,
+            kind=ASSET,
+            account_key=key,
+            first=days[0],
+            last=days[-1],
+            requested_by="rate_limit",
+            reason=result.error or "rate limit",
+            options=replace(options, limit=limit).flags if whole else {},
+            not_before=result.retry_at,
+            dedupe=f"deferred:{ASSET}:{self.run_id}:{key}:{days[0]}",
+        )
+
     async def _finish(
-        self, session: AccountSession, backfill_id: int, result: BackfillResult, error: Exception | None
+        self,
+        session: AccountSession,
+        backfill_id: int,
+        result: BackfillResult,
+        error: Exception | None,
+        rest: "partial[SyncRequest] | None",
     ) -> None:
         """Note the end. Where the database is away the row stays open, and the next backfill looks after it."""
         errors = [*([result.error] if result.error else []), *result.tally.errors]
 
         def finish(db: sa.Connection) -> None:
-            counts = {**result.tally.as_dict(), "calls": result.calls}
-            media_backfills.finish(
-                db, backfill_id, status=result.status, counts=counts, errors=errors[:20], now=session.now()
-            )
+            counts, now = {**result.tally.as_dict(), "calls": result.calls}, session.now()
+            media_backfills.finish(db, backfill_id, status=result.status, counts=counts, errors=errors[:20], now=now)
+            if rest is not None:
+                rest(db, now=now)
             if isinstance(error, TokenDeadError):
-                mark_dead_token(db, session.connection, error, session.now())
+                mark_dead_token(db, session.connection, error, now)
 
         try:
             await session.write(finish)

@@ -17,7 +17,7 @@ from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.days import media_file_days
+from ig_pipeline.sync.media_files.cells import media_file_days
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
 from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
 from ig_pipeline.sync.media_files.services import open_media
@@ -35,6 +35,7 @@ class Library:
     small: SmallWorld
     store: Store | None = None
     watchers: list[Watcher] = field(default_factory=list)
+    days: list[AccountDayResult] = field(default_factory=list)
 
     @property
     def account(self) -> Account:
@@ -57,7 +58,9 @@ class Library:
         ):
             run = MediaRun(services, media, run_id=f"run-{len(self.watchers)}", triggered_by="test")
             self.watchers.append(Watcher())
-            return await run.backfill(account_key or self.key, BackfillOptions(**options), self.watchers[-1])
+            self.days.clear()
+            wanted = BackfillOptions(**options)
+            return await run.backfill(account_key or self.key, wanted, self.watchers[-1], emit=self.days.append)
 
     async def fill_days(self, days: Sequence[date], *keys: str, run_id: str = "run") -> list[AccountDayResult]:
         """The cells of some accounts, as Dagster asks for them."""

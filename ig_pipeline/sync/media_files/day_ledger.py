@@ -1,0 +1,112 @@
+"""The days of one backfill in the ledger: each as it is settled, those that an early end left over with its reason.
+
+Every way in writes through here: Dagster, the command line and Telegram.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from functools import partial
+
+import sqlalchemy as sa
+
+from ig_pipeline.storage.database import DatabaseError
+from ig_pipeline.sync.account_sync import Emit
+from ig_pipeline.sync.failures import lost_cells
+from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.media_files.days import ASSET, day_result
+from ig_pipeline.sync.media_files.results import Tally
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import AccountSession
+
+logger = logging.getLogger("ig_pipeline.sync.media_files")
+
+
+class DayLedger:
+    """Writes `days` down and hands each to `emit` once its row is committed.
+
+    `standing`: days that the ledger has as written; with nothing new they keep the row they have, so that a whole
+    history looked through every night does not add a row a day to the table.
+    """
+
+    def __init__(
+        self, session: AccountSession, days: Collection[date], *, standing: Collection[date], emit: Emit
+    ) -> None:
+        self._session, self._standing, self._emit = session, standing, emit
+        self._left = set(days)
+        self._started_at = session.now()
+        self._settled: asyncio.Queue[tuple[date, Tally] | None] = asyncio.Queue()
+        self._unwritten: list[AccountDayResult] = []
+        self._trouble: Exception | None = None
+
+    def settle(self, day: date, tally: Tally) -> None:
+        """A day has all its files. Written soon after, together with those that were settled meanwhile."""
+        self._settled.put_nowait((day, tally))
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Write down what is settled while the block goes on."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+            self._settled.put_nowait(None)
+            await keeping
+        finally:
+            keeping.cancel()
+
+    async def _keep(self) -> None:
+        """Calls are booked on the day that was settled next."""
+        spent, going_on = self._calls(), True
+        while going_on:
+            items = [await self._settled.get()]
+            while not self._settled.empty():
+                items.append(self._settled.get_nowait())
+            going_on = items[-1] is not None
+            for day, tally in filter(None, items):
+                now = self._calls()
+                self._unwritten.append(day_result(self._session.connection, day, tally, calls=now - spent))
+                spent = now
+            await self._write()
+
+    async def _write(self) -> None:
+        """What is not written yet. A database that is away is asked again when the next day is settled."""
+        results = list(self._unwritten)
+        try:
+            await self._session.write(partial(self._record, results=results))
+        except (sa.exc.SQLAlchemyError, DatabaseError) as error:
+            self._trouble = error
+            logger.warning("[MEDIA] the ledger could not be written: %s", type(error).__name__)
+            return
+        self._unwritten.clear()
+        for result in results:
+            self._left.discard(result.date)
+            self._emit(result)
+
+    @property
+    def left(self) -> list[date]:
+        """The days that are not written yet, oldest first."""
+        return sorted(self._left)
+
+    async def lose(self, error: Exception | None) -> None:
+        """What is left: deferred if `error` is a rate limit, else failed with it, or with the ledger's own trouble."""
+        connection, error = self._session.connection, error or self._trouble
+        if error is None:
+            return
+        lost = lost_cells(error, asset=ASSET, account_key=connection.account_key, connection=connection, days=self.left)
+        try:
+            await self._session.write(partial(self._record, results=lost))
+        except (sa.exc.SQLAlchemyError, DatabaseError) as away:
+            # The cells are reported either way; a lost database is often why they failed.
+            logger.warning("[MEDIA] the ledger could not be written: %s", type(away).__name__)
+        for result in lost:
+            self._emit(result)
+
+    def _record(self, db: sa.Connection, *, results: Sequence[AccountDayResult]) -> None:
+        news = [result for result in results if not (result.unchanged and result.date in self._standing)]
+        session = self._session
+        record(db, news, run_id=session.run_id, started_at=self._started_at, finished_at=session.now())
+
+    def _calls(self) -> int:
+        return self._session.client.calls_of(self._session.connection.account_id)
