@@ -5,7 +5,7 @@ Knows nothing of what the files mean.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ig_pipeline.media_store.errors import StoreError
@@ -40,11 +40,16 @@ class LocalFolder:
             part.sync()
             with store_errors():
                 part.path.replace(final)
-                _sync_folder(final.parent)
         except BaseException:
             part.discard()
             raise
         part.close()
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """See `Store.settle`."""
+        with store_errors():
+            for folder in {self.path_of(key).parent for key in keys}:
+                _sync_folder(folder)
 
     def size_of(self, key: str) -> int | None:
         """See `Store.size_of`."""

@@ -4,7 +4,7 @@ An upload becomes visible whole or not at all (the services' own promise): a key
 Credentials are the provider's own environment variables; none passes through our settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +69,9 @@ class ObjectStorage:
                 )
         finally:
             part.discard()
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """See `Store.settle`: the services answer an upload when it is kept."""
 
     def size_of(self, key: str) -> int | None:
         """See `Store.size_of`."""

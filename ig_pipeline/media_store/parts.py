@@ -16,6 +16,8 @@ from ig_pipeline.media_store.errors import StoreError, StoreFullError
 from ig_pipeline.media_store.sniffing import SNIFFED_BYTES
 
 SUFFIX = ".part"
+# Bytes after which a file's writing to the disk begins; left to `sync`, 800 MB of sixteen videos came due at once.
+_WRITEBACK = 8 * 1024 * 1024
 
 
 class Part:
@@ -27,6 +29,7 @@ class Part:
         self._folder, self._stem = folder, stem
         self.path = self._new_path()
         self._descriptor: int | None = None
+        self._handed_over = 0
         self._hash = hashlib.sha256()
 
     @property
@@ -47,6 +50,7 @@ class Part:
                 while view:
                     view = view[os.write(self._descriptor, view) :]
                 self.size += len(chunk)
+            self._start_writeback(self._descriptor)
 
     def restart(self) -> None:
         """Forget what was written: the source begins anew."""
@@ -55,7 +59,13 @@ class Part:
         with store_errors():
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.size, self.head, self._hash = 0, b"", hashlib.sha256()
+        self.size, self._handed_over, self.head, self._hash = 0, 0, b"", hashlib.sha256()
+
+    def _start_writeback(self, descriptor: int) -> None:
+        """Have the kernel begin with what came since the last time, so that `sync` waits for the rest only."""
+        if self.size - self._handed_over >= _WRITEBACK and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, self._handed_over, self.size - self._handed_over, os.POSIX_FADV_DONTNEED)
+            self._handed_over = self.size
 
     def _new_path(self) -> Path:
         return self._folder / f"{self._stem}.{secrets.token_hex(4)}{SUFFIX}"

@@ -3,7 +3,7 @@
 All calls block; the engine makes them from threads. Which file is worth keeping is decided before `commit`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -22,9 +22,16 @@ class Store(Protocol):
         """A part to write into, on a local disk; nothing is made before its first write. Raises `UnsafeNameError`."""
 
     def commit(self, part: Part, key: str, file_type: FileType) -> None:
-        """Give the whole, checked `part` its final name, durably; the part is gone afterwards, also on failure.
+        """Give the whole, checked `part` its final name; the part is gone afterwards, also on failure.
 
-        An existing file of that key is replaced at once. Raises `StoreError`, `StoreFullError`, `UnsafeNameError`.
+        Its bytes are on the disk before it has that name; that the name is too, `settle` sees to. An existing file of
+        that key is replaced at once. Raises `StoreError`, `StoreFullError`, `UnsafeNameError`.
+        """
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Wait until the files of `keys` would be found after a power cut: then rows may speak of them.
+
+        Once for many files: a wait for the disk each was a third of the time of small ones. Raises `StoreError`.
         """
 
     def size_of(self, key: str) -> int | None:

@@ -37,6 +37,16 @@ def test_a_committed_file_is_whole_and_no_part_stays(store: Store, parts_left: C
     assert not parts_left()
 
 
+def test_settled_names_are_those_of_files_that_are_there(store: Store) -> None:
+    put(store, KEY, b"abc")
+    store.settle([KEY, KEY])
+    store.settle([])
+    with pytest.raises(UnsafeNameError):
+        open_folder(Path("/nowhere")).settle(["../x"])
+    with pytest.raises(StoreError):
+        open_folder(Path("/nowhere")).settle([KEY])
+
+
 def test_an_uncommitted_file_has_no_name(store: Store, parts_left: Callable[[], list[Path]]) -> None:
     part = store.begin(FOLDER, "stem")
     part.write([b"half"])

@@ -85,9 +85,7 @@ class FilesBackfill:
     async def _fetch_all(self, claims: Claims) -> None:
         media = self._media
         indexer = Indexer(self._session, media.store, report=self._observer.finished, patience=media.patience)
-        means = FetchMeans(
-            self._session, media.store, media.downloader, claims, indexer, media.threads, self._observer.received
-        )
+        means = FetchMeans(self._session, media, claims, indexer, self._observer.received)
         async with asyncio.TaskGroup() as group:
             group.create_task(indexer.work())
             async with asyncio.TaskGroup() as fetching:

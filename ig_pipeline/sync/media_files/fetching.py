@@ -14,15 +14,14 @@ from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import ObjectGoneError
 from ig_pipeline.graph_api.media_nodes import MediaNode, read_node
 from ig_pipeline.media_store.checking import Measures, check_file
-from ig_pipeline.media_store.downloading import Downloader
 from ig_pipeline.media_store.errors import MediaGoneError, NotMediaError, UrlExpiredError
 from ig_pipeline.media_store.naming import file_stem, library_folder
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import FileType, sniff
-from ig_pipeline.media_store.store import Store
 from ig_pipeline.storage.media_items import CATEGORY
 from ig_pipeline.sync.media_files.library import Arrival, Claims, Indexer
 from ig_pipeline.sync.media_files.results import FileResult
+from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
 
@@ -35,11 +34,9 @@ class FetchMeans:
     """What fetching works with, the same for all files of a backfill."""
 
     session: AccountSession
-    store: Store
-    downloader: Downloader
+    media: MediaServices
     claims: Claims
     indexer: Indexer
-    threads: Executor
     on_bytes: Callable[[int], None]
 
 
@@ -56,10 +53,10 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
     connection = means.session.connection
     folder = library_folder(connection.u_id, connection.account_id)
     stem = file_stem(file.media_id, file.posted_at)
-    part = means.store.begin(folder, stem)
+    part = means.media.store.begin(folder, stem)
     try:
         rest = await _download(means, file, part)
-        checked = await _in_thread(means, _finish, part, rest, file)
+        checked = await _in_thread(means.media.threads, _finish, part, rest, file)
         await _keep(means, file, part, checked, f"{folder}/{stem}.{checked.file_type.extension}")
     finally:
         part.discard()
@@ -68,11 +65,11 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
 async def _download(means: FetchMeans, file: WantedFile, part: Part) -> list[bytes]:
     assert file.url is not None
     try:
-        return await means.downloader.fetch(file.url, part, media_id=file.media_id, on_bytes=means.on_bytes)
+        return await means.media.downloader.fetch(file.url, part, media_id=file.media_id, on_bytes=means.on_bytes)
     except UrlExpiredError:
         fresh = await _read_again(means, file)
     try:
-        return await means.downloader.fetch(fresh, part, media_id=file.media_id, on_bytes=means.on_bytes)
+        return await means.media.downloader.fetch(fresh, part, media_id=file.media_id, on_bytes=means.on_bytes)
     except UrlExpiredError as error:
         raise MediaGoneError("The CDN refuses a fresh URL too: the file is gone.", media_id=file.media_id) from error
 
@@ -112,13 +109,13 @@ async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Check
     if path is None:
         stored = None
         try:
-            await _in_thread(means, means.store.commit, part, key, checked.file_type)
+            await _in_thread(means.media.committing, means.media.store.commit, part, key, checked.file_type)
             stored = key
         finally:
             means.claims.settle(checked.sha256, stored)
     elif path != key:
         # A process that was killed may have left this very file under its own name, without a row.
-        await _in_thread(means, means.store.delete, key)
+        await _in_thread(means.media.committing, means.media.store.delete, key)
     result = FileResult(file, "downloaded" if path is None else "same_bytes", size=checked.size)
     row = _row(means.session, file, checked, path or key)
     await means.indexer.add(Arrival(row, result, stored_as=None if path else key))
@@ -149,9 +146,9 @@ def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str
     }
 
 
-async def _in_thread(means: FetchMeans, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """`work` in the backfill's threads; a cancellation waits for it, since nothing may use a part that was closed."""
-    future = asyncio.get_running_loop().run_in_executor(means.threads, partial(work, *arguments, **keywords))
+async def _in_thread(threads: Executor, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """`work` in one of `threads`; a cancellation waits for it, since nothing may use a part that was closed."""
+    future = asyncio.get_running_loop().run_in_executor(threads, partial(work, *arguments, **keywords))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

@@ -124,6 +124,8 @@ class Indexer:
 
     async def _index(self, batch: Sequence[Arrival]) -> None:
         u_id = self._session.connection.u_id
+        stored = [arrival.stored_as for arrival in batch if arrival.stored_as is not None]
+        await asyncio.to_thread(self._store.settle, stored)
         # In one order everywhere: two processes must not wait for each other's rows crosswise.
         rows = sorted((arrival.row for arrival in batch), key=lambda row: str(row["instagram_media_id"]))
         indexed = await self._persist(lambda db: media_items.index(db, u_id, rows))

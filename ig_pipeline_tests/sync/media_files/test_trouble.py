@@ -1,7 +1,10 @@
 """What goes wrong with files, accounts or the store, and what of the library is left: always a whole one."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -132,6 +135,32 @@ async def test_files_that_a_store_refuses_come_with_the_next_backfill(library: M
     media.store = None
     assert (await media.backfill()).status == "complete"
     media.check_whole()
+
+
+class Watched(LocalFolder):
+    """A store that looks, whenever names are settled, which of them have a row already."""
+
+    rows: Callable[[], list[dict[str, Any]]]
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.settled: list[str] = []
+        self.too_early: set[str] = set()
+
+    def settle(self, keys: Iterable[str]) -> None:
+        named = list(keys)
+        self.too_early |= {row["file_path"] for row in self.rows()} & set(named)
+        super().settle(named)
+        self.settled += named
+
+
+async def test_a_row_is_written_only_when_its_files_name_would_outlive_a_power_cut(library: Make) -> None:
+    media = library(*["image"] * 20)
+    media.store = store = Watched(media.root)
+    store.rows = media.rows
+    assert (await media.backfill()).status == "complete"
+    assert sorted(store.settled) == sorted(row["file_path"] for row in media.rows())
+    assert not store.too_early
 
 
 async def test_a_database_that_is_away_for_a_while_loses_nothing(
