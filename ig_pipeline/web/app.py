@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import httpx
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +21,7 @@ from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.hosts import MetaHosts
 from ig_pipeline.redaction import quiet_chatty_loggers
 from ig_pipeline.settings import Settings
+from ig_pipeline.storage.database import POOL_SIZE
 from ig_pipeline.web import openapi, problems
 from ig_pipeline.web.access import Access, check_bind_address
 from ig_pipeline.web.guards import Guards
@@ -45,6 +47,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_web_services(settings, access=access, clock=clock, transport=transport) as services:
             app.state.services = services
+            # Routes run on threads, and each holds a connection: more of them than connections would open and close
+            # one per request just when there is a rush.
+            current_default_thread_limiter().total_tokens = POOL_SIZE
             await run_in_threadpool(warm_up)
             yield
 

@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from pydantic import SecretStr
 
 from ig_pipeline.storage.database import (
@@ -31,6 +33,13 @@ from ig_pipeline.storage.database import (
 from ig_pipeline.storage.tables import metadata
 from ig_pipeline_tests.postgres import PostgresServer
 from ig_pipeline_tests.storage.side_by_side import at_once
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(SecretStr(postgres_url))
+    yield engine
+    engine.dispose()
 
 
 def test_migrations_make_exactly_the_tables_of_the_code(database: sa.Engine) -> None:
@@ -169,6 +178,33 @@ def test_a_refused_row_is_not_quoted(database: sa.Engine) -> None:
         db.execute(sa.text("select 1"))
         db.execute(statement)
     assert "canary-secret" not in str(caught.value.orig)
+
+
+def test_a_reader_on_postgresql_leaves_no_transaction_open_between_its_queries(postgres_engine: sa.Engine) -> None:
+    with reading(postgres_engine) as db:
+        db.execute(sa.text("select 1"))
+        driver = db.connection.driver_connection
+        assert driver is not None
+        assert driver.info.transaction_status == TRANSACTION_STATUS_IDLE
+    with postgres_engine.connect() as db:
+        db.execute(sa.text("select 1"))
+        driver = db.connection.driver_connection
+        assert driver is not None
+        assert driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
+
+
+def test_connections_that_a_restarted_server_cut_are_replaced_before_they_are_used(
+    postgres: PostgresServer, postgres_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(postgres_engine) as one, reading(postgres_engine) as other:
+        before = {db.execute(sa.text("select pg_backend_pid()")).scalar_one() for db in (one, other)}
+    for pid in before:
+        postgres.execute(f"select pg_terminate_backend({pid}, 5000)")
+    # As if they had been idle for as long as a restart takes.
+    monkeypatch.setattr("ig_pipeline.storage.database._FRESH_S", -1.0)
+    with reading(postgres_engine) as one, reading(postgres_engine) as other:
+        after = {db.execute(sa.text("select pg_backend_pid()")).scalar_one() for db in (one, other)}
+    assert not before & after
 
 
 def test_many_writers_at_once_wait_for_each_other(database: sa.Engine) -> None:

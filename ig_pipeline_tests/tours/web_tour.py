@@ -131,9 +131,9 @@ def deployment(data: Path, login: str) -> Iterator[str]:
 
 @contextmanager
 def running(command: list[str], settings: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process with these settings, stopped by a signal at the end."""
+    """A process with these settings, in a session of its own as `up` starts its own; stopped by a signal at the end."""
     environment = os.environ | {f"IG_PIPELINE_{name}": value for name, value in settings.items()}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield process
     finally:
