@@ -6,7 +6,9 @@ Walks and parses; the search for posts that would refuse a page stands in `media
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
+from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.catalogue import CHILD_FIELDS, DEFAULT_MEDIA_METRICS, MEDIA_FIELDS, MEDIA_PAGE_SIZE
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
@@ -37,14 +39,16 @@ async def iterate_media(
     with_insights: bool = True,
     metrics: tuple[str, ...] = DEFAULT_MEDIA_METRICS,
     converted_after: datetime | None = None,
+    known: Mapping[str, Mapping[str, Absence]] = MappingProxyType({}),
 ) -> AsyncIterator[MediaPage]:
     """Posts of the Pacific days `first` to `last` (None: without bound), newest first.
 
     `converted_after`: posts up to then are known to be from before the conversion; their insights are not asked for.
+    `known`: media id → metrics (or `insights`, all of them) that these posts of the range are known to refuse.
     A post whose insights cannot be had keeps all else and says why in `absences`. Raises `GraphError`.
     """
     meter = CallMeter()
-    search = InsightSearch(client, credentials, metrics=metrics, meter=meter)
+    search = InsightSearch(client, credentials, metrics=metrics, meter=meter, known=known)
     seen: set[str] = set()
     spent = 0
     for window, expand in _segments(first, last, converted_after if with_insights else None):
@@ -87,9 +91,11 @@ async def _page(
     if not expand or search.hopeless:
         return await _ask(listing, params, ())
     try:
-        return await _ask(listing, params, search.metrics)
+        items = await _ask(listing, params, search.safe)
     except (BadRequestError, NoDataError) as error:
         refusal = error
+    else:
+        return await search.after_page(items, given=search.safe)
     given = search.without_culprits(refusal)
     if given:
         try:

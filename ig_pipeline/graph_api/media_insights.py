@@ -1,11 +1,12 @@
 """Insights of posts, also when one of them would refuse the whole page (facts §2.2): finds it at few calls.
 
 A page of a hundred with one culprit costs some seven more calls, not a hundred: halves are asked for by time window,
-and a refusal for "before conversion" settles all older posts at once.
+and a refusal for "before conversion" settles all older posts at once. Known culprits cost a call per gap between them.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json, rows_of
@@ -53,8 +54,10 @@ class InsightSearch:
         *,
         metrics: Metrics,
         meter: CallMeter,
+        known: Mapping[str, Mapping[str, Absence]],
     ) -> None:
         self.metrics = metrics
+        self._known = known
         self._client = client
         self._credentials = credentials
         self._meter = meter
@@ -69,10 +72,25 @@ class InsightSearch:
         """Pages get older: after the first post from before the conversion none has insights any more."""
         return self._cut is not None or not self.metrics
 
+    @property
+    def safe(self) -> Metrics:
+        """What a page may be asked for without being refused for a post that is known to refuse the rest."""
+        refused = {name for absences in self._known.values() for name in absences}
+        return () if "insights" in refused else tuple(name for name in self.metrics if name not in refused)
+
     def without_culprits(self, refusal: Refusal) -> Metrics:
         """What the refused page may be asked for instead; empty when the refusal names nobody."""
-        culprits = refusal.culprits_among(self.metrics) if isinstance(refusal, BadRequestError) else ()
-        return tuple(name for name in self.metrics if name not in culprits) if culprits else ()
+        asked = self.safe
+        culprits = refusal.culprits_among(asked) if isinstance(refusal, BadRequestError) else ()
+        return tuple(name for name in asked if name not in culprits) if culprits else ()
+
+    async def after_page(self, posts: list[Media], *, given: Metrics) -> list[Media]:
+        """The posts of a page that was asked for the metrics `given`, with the others; around the known culprits."""
+        if given == self.metrics:
+            return posts
+        await self._settle_others(posts, tuple(name for name in self.metrics if name not in given), None)
+        self._raise_if_nobody_is_to_blame(posts)
+        return [self._with(post) for post in posts]
 
     async def after_refusal(self, posts: list[Media], refusal: Refusal, *, given: Metrics) -> list[Media]:
         """The posts of a refused page with all insights that can be had; `given`: the metrics they came with.
@@ -85,20 +103,30 @@ class InsightSearch:
             self._dropped.update({name: absence_of(name, refusal) for name in open_})
             self.metrics = given
         else:
-            await self._settle(posts, open_, refusal)
+            await self._settle_others(posts, open_, refusal)
             self._raise_if_nobody_is_to_blame(posts)
         return [self._with(post) for post in posts]
 
     async def complete(self, posts: list[Media]) -> list[Media]:
         """`posts` with a value or an absence for every metric; asks again for what an answer left out."""
         missing = [post for post in posts if self._missing(post)]
-        if len(missing) > 1:
-            await self._settle(missing, self.metrics, None)
+        together = [post for post in missing if post.id not in self._known]
+        if len(together) > 1:
+            await self._settle(together, self.metrics, None)
             posts = [self._with(post) for post in posts]
             missing = [post for post in posts if self._missing(post)]
         for post in missing:
             await self._alone(post, self._missing(post))
         return [self._with(post) for post in posts]
+
+    async def _settle_others(self, posts: Sequence[Media], metrics: Metrics, refusal: Refusal | None) -> None:
+        """Ask for `metrics` of all but the known culprits: of each stretch of posts between them together."""
+        for post in posts:
+            if post.id in self._known:
+                self._absent.setdefault(post.id, {}).update(self._known[post.id])
+        stretches = [list(group) for known, group in groupby(posts, lambda post: post.id in self._known) if not known]
+        for stretch in stretches:
+            await self._settle(stretch, metrics, refusal if len(stretch) == len(posts) else None)
 
     async def _settle(self, posts: Sequence[Media], metrics: Metrics, refusal: Refusal | None) -> bool:
         """Ask for `metrics` of `posts` (newest first) together; halve on a refusal. True when none refused.

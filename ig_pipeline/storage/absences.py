@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from ig_pipeline.storage.tables import media_engagement
 from ig_pipeline.storage.tables import metric_absences as table
 from ig_pipeline.storage.upsert import Written, upsert
 
@@ -45,4 +46,28 @@ def believed(
     if subject is not None:
         conditions.append(table.c.subject == subject)
     rows = db.execute(sa.select(*(table.c[name] for name in _FIELDS)).where(*conditions).order_by(table.c.id))
+    return [RememberedAbsence(**row._mapping) for row in rows]
+
+
+def believed_of_posts(
+    db: sa.Connection, u_id: int, account_id: str, *, first: date, last: date, now: datetime
+) -> list[RememberedAbsence]:
+    """What posts of these Instagram days cannot give and need not be asked for again yet."""
+    posts = media_engagement.c
+    rows = db.execute(
+        sa.select(*(table.c[name] for name in _FIELDS))
+        .join(
+            media_engagement,
+            sa.and_(
+                posts.u_id == table.c.u_id, posts.account_id == table.c.account_id, posts.media_id == table.c.subject
+            ),
+        )
+        .where(
+            posts.u_id == u_id,
+            posts.account_id == account_id,
+            posts.date.between(first, last),
+            sa.or_(table.c.recheck_after.is_(None), table.c.recheck_after > now),
+        )
+        .order_by(table.c.id)
+    )
     return [RememberedAbsence(**row._mapping) for row in rows]

@@ -1,10 +1,10 @@
-"""What an account cannot give, remembered over runs: not asked for again until there is a reason to.
+"""What an account or a post cannot give, remembered over runs: not asked for again until there is a reason to.
 
 Knows for which reasons it is worth remembering, and for how long. Reading and writing the table is `storage.absences`'.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -15,8 +15,9 @@ from ig_pipeline.storage.connections import Connection
 
 SUBJECT = "account"
 
-# How long an absence of an account's metric is believed. Followers are gained within a week; a metric that is refused
-# or left out may come with the next release of the API. Reasons not named are about single days and never kept.
+# How long an absence is believed. Followers are gained within a week; a metric that is refused or left out may come
+# with the next release of the API. Reasons not named are about single days and never kept. A post has a row for each
+# metric it refuses, so there are never more than a few a post, and nothing to prune.
 BELIEVED: Mapping[AbsenceReason, timedelta] = {
     "too_few_followers": timedelta(days=7),
     "too_few_people": timedelta(days=7),
@@ -38,6 +39,17 @@ def known(db: sa.Connection, connection: Connection, *, now: datetime) -> dict[s
     return found
 
 
+def known_of_posts(
+    db: sa.Connection, connection: Connection, *, first: date, last: date, now: datetime
+) -> dict[str, dict[str, Absence]]:
+    """What posts of these Instagram days refused and need not be asked for at `now` (UTC): media id → metric → why."""
+    found: dict[str, dict[str, Absence]] = {}
+    for row in absences.believed_of_posts(db, connection.u_id, connection.account_id, first=first, last=last, now=now):
+        if row.reason in BELIEVED:
+            found.setdefault(row.subject, {})[row.metric] = Absence(_reason(row.reason), row.detail)
+    return found
+
+
 def remember(
     db: sa.Connection,
     connection: Connection,
@@ -45,15 +57,16 @@ def remember(
     *,
     known: Mapping[str, Absence],
     now: datetime,
+    subject: str = SUBJECT,
 ) -> None:
-    """Keep what is worth keeping of the absences `found`; those `known` before keep their date."""
+    """Keep what is worth keeping of the absences `found` of `subject`; those `known` before keep their date."""
     absences.save(
         db,
         [
             {
                 "u_id": connection.u_id,
                 "account_id": connection.account_id,
-                "subject": SUBJECT,
+                "subject": subject,
                 "metric": metric,
                 "reason": absence.reason,
                 "detail": absence.detail,

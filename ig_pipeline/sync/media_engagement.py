@@ -13,6 +13,7 @@ from typing import Any, cast
 import pandas as pd
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.media import iterate_media
@@ -20,6 +21,7 @@ from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.storage import media
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.upsert import WriteMismatchError
+from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.results import AccountDayResult, AssetName
 from ig_pipeline.sync.session import AccountSession
@@ -37,6 +39,14 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class _Remembered:
+    """What earlier runs learnt: when the account was converted (UTC), and what posts of the range refuse."""
+
+    converted: datetime | None
+    refused: Mapping[str, Mapping[str, Absence]]
+
+
+@dataclass(frozen=True)
 class _Listing:
     posts: list[Media]
     calls: int
@@ -47,6 +57,8 @@ class _Listing:
 class _Day:
     day: date
     posts: list[Row]
+    absences: Mapping[str, Mapping[str, Absence]]
+    """Media id → what the post lacks and nobody knew before."""
     sums: Mapping[str, int]
     calls: int
 
@@ -55,9 +67,8 @@ async def media_engagement(session: AccountSession, days: Sequence[date]) -> Asy
     """A result for each of `days`, oldest first, after the listing of the whole range was read."""
     started_at = session.now()
     try:
-        owner = session.connection
-        converted = await session.read(lambda db: media.newest_before_conversion(db, owner.u_id, owner.account_id))
-        listing = await _read(session, min(days), max(days), converted_after=converted)
+        remembered = await session.read(lambda db: _recall(db, session, min(days), max(days)))
+        listing = await _read(session, min(days), max(days), remembered)
     except GraphError as error:
         for lost in session.lost(error, ASSET, days):
             yield lost
@@ -67,24 +78,43 @@ async def media_engagement(session: AccountSession, days: Sequence[date]) -> Asy
     calls = listing.calls
     for day in sorted(days):
         posts = [row for row in rows if row["date"] == day]
-        yield await _fill_day(session, _Day(day, posts, sums.get(day, NO_POSTS), calls), started_at)
+        found = {post.id: _news(post, remembered) for post in listing.posts if post.day == day}
+        yield await _fill_day(session, _Day(day, posts, found, sums.get(day, NO_POSTS), calls), started_at)
         calls = 0  # the range's pages are booked on its first day
 
 
-async def _read(session: AccountSession, first: date, last: date, *, converted_after: datetime | None) -> _Listing:
+def _recall(db: sa.Connection, session: AccountSession, first: date, last: date) -> _Remembered:
+    owner = session.connection
+    return _Remembered(
+        media.newest_before_conversion(db, owner.u_id, owner.account_id),
+        absence_memory.known_of_posts(db, owner, first=first, last=last, now=session.now()),
+    )
+
+
+async def _read(session: AccountSession, first: date, last: date, remembered: _Remembered) -> _Listing:
     observed_at = session.now()
 
     async def walk(credentials: Credentials) -> _Listing:
         posts: list[Media] = []
         calls = 0
         async for page in iterate_media(
-            session.client, credentials, first=first, last=last, converted_after=converted_after
+            session.client,
+            credentials,
+            first=first,
+            last=last,
+            converted_after=remembered.converted,
+            known=remembered.refused,
         ):
             posts += page.items
             calls += page.calls
         return _Listing(posts, calls, observed_at)
 
     return await session.ask(walk)
+
+
+def _news(post: Media, remembered: _Remembered) -> Mapping[str, Absence]:
+    known = remembered.refused.get(post.id, {})
+    return {name: absence for name, absence in post.absences.items() if name not in known}
 
 
 def post_row(connection: Connection, post: Media, observed_at: datetime) -> Row:
@@ -134,6 +164,8 @@ def _store(db: sa.Connection, session: AccountSession, day: _Day, started_at: da
     connection = session.connection
     # In one order everywhere: two runs over the same cells must not wait for each other's rows crosswise.
     written = media.save_posts(db, sorted(day.posts, key=lambda row: str(row["media_id"])))
+    for media_id, absences in sorted(day.absences.items()):
+        absence_memory.remember(db, connection, absences, known={}, now=session.now(), subject=media_id)
     result = AccountDayResult(
         ASSET,
         connection.account_key,

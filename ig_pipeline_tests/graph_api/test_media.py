@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.errors import BadRequestError, MalformedAnswerError, ObjectGoneError, PermissionMissingError
@@ -202,6 +203,46 @@ async def test_one_post_that_refuses_a_metric_keeps_the_rest_and_so_do_all_other
     assert shelf.calls <= 18
 
 
+async def test_remembered_culprits_cost_a_call_per_gap_between_them_and_are_not_asked_again() -> None:
+    shelf = Shelf(60, refuses={"1020": "views", "1021": "views", "1040": "reach"})
+    client, _ = client_of(shelf)
+    learnt = {item.id: item.absences for item in await walk(client) if item.absences}
+    assert {number: set(absences) for number, absences in learnt.items()} == {
+        "1020": {"views"},
+        "1021": {"views"},
+        "1040": {"reach"},
+    }
+    spent, shelf.calls = shelf.calls, 0
+    again = await walk(client, known=learnt)
+    # The page without views and reach; those of the three stretches of good posts; what each culprit has of the two.
+    assert shelf.calls == 1 + 3 + 3 < spent
+    assert {item.id: set(item.absences) for item in again if item.absences} == {
+        number: set(absences) for number, absences in learnt.items()
+    }
+    for item in again:
+        given_ = [name for name in DEFAULT_MEDIA_METRICS if name not in learnt.get(item.id, {})]
+        assert item.insights == dict.fromkeys(given_, int(item.id))
+
+
+async def test_a_new_culprit_is_found_beside_the_remembered_ones() -> None:
+    shelf = Shelf(30, refuses={"1010": "views"})
+    client, _ = client_of(shelf)
+    learnt = {item.id: item.absences for item in await walk(client) if item.absences}
+    shelf.refuses["1003"] = "saved"
+    items = await walk(client, known=learnt)
+    assert {item.id: set(item.absences) for item in items if item.absences} == {"1010": {"views"}, "1003": {"saved"}}
+
+
+async def test_a_remembered_post_that_gives_nothing_leaves_all_others_their_insights() -> None:
+    shelf = Shelf(10)
+    client, _ = client_of(shelf)
+    nothing = {"1004": {"insights": Absence("not_supported", "Instagram does not give insights here.")}}
+    items = await walk(client, known=nothing)
+    assert [item.id for item in items if not complete(item)] == ["1004"]
+    assert items[4].absences["insights"].reason == "not_supported"
+    assert shelf.calls == 3
+
+
 async def test_many_posts_that_refuse_a_metric_cost_no_more_than_asking_each() -> None:
     shelf = Shelf(24, refuses={str(1000 + number): "views" for number in range(0, 24, 2)})
     client, _ = client_of(shelf)
@@ -360,7 +401,10 @@ def test_whatever_a_listing_refuses_every_post_gets_all_it_can_give(
         silent={str(1000 + number) for number in silent},
     )
     client, _ = client_of(shelf)
-    items = asyncio.run(walk(client))
+    first = asyncio.run(walk(client))
+    known = {item.id: item.absences for item in first if "insights" not in item.absences and item.absences}
+    items = asyncio.run(walk(client, known=known))
+    assert items == first
     assert [item.id for item in items] == [post["id"] for post in shelf.posts()]
     for number, item in enumerate(items):
         if cut is not None and number >= cut:
