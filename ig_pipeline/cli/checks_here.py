@@ -19,6 +19,7 @@ from ig_pipeline.vault.tokens import check_readable
 
 # A year of an account is 2 MB; the rest is for Dagster's event log and for media files.
 _SCARCE_BYTES = 1_000_000_000
+_KEYS = "keys"
 
 
 def check_folder(settings: Settings) -> Finding:
@@ -73,26 +74,46 @@ def check_dagster_database(url: SecretStr | None) -> Finding:
 
 
 def check_keys(settings: Settings, engine: sa.Engine | None) -> Finding:
-    """There is a key ring, nobody else may read it, and it opens every stored token."""
-    subject = "keys"
+    """There is a key ring, nobody else may read it, it opens every stored token, and all who need it have it."""
     path = key_path(settings)
     if not settings.encryption_keys and not path.exists():
-        if _has_tokens(engine):
-            return fail(
-                subject,
-                f"{path} is missing, and tokens were encrypted with it",
-                "Restore the file from your backup; without it those accounts have to be connected again.",
-            )
-        return ok(subject, f"{path}, made on first use")
+        return _missing_keys(path, engine)
     try:
         opened = _open_all(engine, KeyRing.from_settings(settings))
     except (KeyRingError, OSError) as error:
-        return fail(subject, str(error), "Put the missing key back; the first key writes, all keys read.")
+        return fail(_KEYS, str(error), "Put the missing key back; the first key writes, all keys read.")
     if settings.encryption_keys:
-        return ok(subject, f"{len(settings.encryption_keys)} from IG_PIPELINE_ENCRYPTION_KEYS; {opened}")
+        return ok(_KEYS, f"{len(settings.encryption_keys)} from IG_PIPELINE_ENCRYPTION_KEYS; {opened}")
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        return warn(subject, f"{path} can be read by others", f"chmod 600 {path}")
-    return ok(subject, f"{path}; {opened}; back it up")
+        return warn(_KEYS, f"{path} can be read by others", f"chmod 600 {path}")
+    if _is_shared(engine):
+        return warn(
+            _KEYS,
+            f"{path}; {opened}; a second host on this PostgreSQL would make another key and not open these tokens",
+            "Set IG_PIPELINE_ENCRYPTION_KEYS on every host to the keys in this file (its lines, comma-separated).",
+        )
+    return ok(_KEYS, f"{path}; {opened}; back it up")
+
+
+def _missing_keys(path: Path, engine: sa.Engine | None) -> Finding:
+    if _has_tokens(engine):
+        return fail(
+            _KEYS,
+            f"{path} is missing, and tokens were encrypted with it",
+            "Restore the file from your backup; without it those accounts have to be connected again.",
+        )
+    if _is_shared(engine):
+        return warn(
+            _KEYS,
+            f"none yet: each host would make one of its own in {path}, and PostgreSQL may serve several",
+            "Put one key (`ig-pipeline keys new`) into IG_PIPELINE_ENCRYPTION_KEYS on every host.",
+        )
+    return ok(_KEYS, f"{path}, made on first use")
+
+
+def _is_shared(engine: sa.Engine | None) -> bool:
+    """Whether other hosts may work on the same rows, without this one's files."""
+    return engine is not None and engine.dialect.name == "postgresql"
 
 
 def check_ports(ports: dict[int, tuple[str, str]]) -> Iterator[Finding]:

@@ -102,6 +102,25 @@ def test_a_key_file_that_others_can_read_is_found(settings: Settings) -> None:
     assert check_keys(settings, None).status == "warn"
 
 
+def test_a_key_file_beside_a_database_that_hosts_share_is_found(tmp_path: Path, postgres_url: str) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=SecretStr(postgres_url))
+    engine = existing_engine(settings)
+    assert engine is not None
+    before_the_first = check_keys(settings, engine)
+    assert before_the_first.status == "warn"
+    assert not (settings.home / "keys").exists()
+    store_a_token(settings)
+    with_a_file = check_keys(settings, engine)
+    assert with_a_file.status == "warn"
+    assert "IG_PIPELINE_ENCRYPTION_KEYS" in before_the_first.advice
+    assert "IG_PIPELINE_ENCRYPTION_KEYS" in with_a_file.advice
+    # What the advice says, done: the same ring, wherever it runs.
+    keys = (settings.home / "keys" / "token.key").read_text().split()
+    shared = settings.model_copy(update={"encryption_keys": tuple(SecretStr(key) for key in keys)})
+    assert check_keys(shared, engine).status == "ok"
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "status"), [(0.4, "ok"), (-20, "ok"), (31, "warn"), (-301, "fail"), (86_400, "fail"), (None, "warn")]
 )
