@@ -5,6 +5,7 @@ A row is marked only when a run with its tag exists: a crash anywhere between is
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, run_tagged
+from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, runs_answering
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import connections, sync_requests
 from ig_pipeline.storage.connections import CONNECTED
@@ -30,7 +31,7 @@ ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS, "media_files
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Rows of `sync_requests` become runs, once each: what the web service, Telegram or a reconnect asked for, and "
-        "what a rate limit deferred, when its time has come."
+        "what a rate limit deferred or an outage spoilt, when its time has come."
     ),
 )
 def requested_syncs(
@@ -43,16 +44,17 @@ def requested_syncs(
         connected = {item.account_key for item in connections.list_connections(db, statuses=[CONNECTED])}
     settle(context.instance, pipeline, under_way)
     known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
-    new: list[SyncRequest] = []
-    for request in due:
-        if run := run_tagged(context.instance, request_tag(request.id), "1"):
-            with pipeline.writing() as db:
-                sync_requests.mark_launched(db, request.id, run_id=run.run_id, now=pipeline.clock())
-        elif reason := _refusal(request, connected):
-            with pipeline.writing() as db:
-                sync_requests.mark_failed(db, request.id, detail=reason)
-        elif request.account_key in known:  # else the sensor of new connections adds it within seconds
-            new.append(request)
+    launched = runs_answering(context.instance, [request.id for request in due])
+    refused = {request.id: _refusal(request, connected) for request in due if request.id not in launched}
+    if launched or any(refused.values()):
+        with pipeline.writing() as db:
+            for request_id, run in launched.items():
+                sync_requests.mark_launched(db, request_id, run_id=run.run_id, now=pipeline.clock())
+            for request_id, reason in refused.items():
+                if reason:
+                    sync_requests.mark_failed(db, request_id, detail=reason)
+    # An account that is not in the grid yet is added within seconds by the sensor of new connections.
+    new = [request for request in due if refused.get(request.id, "") is None and request.account_key in known]
     runs = ask_for(context.instance, pipeline, new, known)
     if not runs:
         return dg.SkipReason(f"Nothing new is due; {len(under_way)} requests are under way.")
@@ -61,14 +63,17 @@ def requested_syncs(
 
 def settle(instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[SyncRequest]) -> None:
     """Note the end of the runs that have ended. A run deleted in the UI ends its requests too."""
+    runs = runs_answering(instance, [request.id for request in requests])
     for request in requests:
-        run = run_tagged(instance, request_tag(request.id), "1")
+        run = runs.get(request.id)
+        if run is not None and not run.is_finished:
+            continue
         with pipeline.writing() as db:
             if run is None:
                 sync_requests.mark_failed(db, request.id, detail="Its run was deleted in Dagster. Ask again.")
             elif run.status == dg.DagsterRunStatus.SUCCESS:
                 sync_requests.mark_done(db, request.id, run_id=run.run_id)
-            elif run.is_finished and not _starts_again(run):
+            elif not _starts_again(run):
                 detail = f"Run {run.run_id} ended as {run.status.value}; its page in Dagster names the reasons."
                 sync_requests.mark_failed(db, request.id, detail=detail)
 
@@ -96,7 +101,9 @@ def ask_for(
                 sync_requests.mark_failed(db, request_id, detail=reason)
         for planned in plan.rectangles:
             tags = {request_tag(request_id): "1" for request_id in planned.request_ids}
-            run_key = f"requests/{'-'.join(map(str, planned.request_ids))}"
+            # A hash: a thousand ids would not fit the index PostgreSQL keeps of a run's tags.
+            ids = "-".join(map(str, planned.request_ids))
+            run_key = f"requests/{planned.request_ids[0]}-{sha256(ids.encode()).hexdigest()[:16]}"
             runs.append(
                 run_request(
                     planned.rectangle,

@@ -1,6 +1,6 @@
 """Rectangles as run requests, and the tags by which a run is found again from the row it answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -39,6 +39,19 @@ def run_request(
 def run_tagged(instance: dg.DagsterInstance, name: str, value: str) -> dg.DagsterRun | None:
     """The newest run that carries the tag, in whatever state; None when there is none."""
     return next(iter(instance.get_runs(filters=dg.RunsFilter(tags={name: value}), limit=1)), None)
+
+
+def runs_answering(instance: dg.DagsterInstance, request_ids: Iterable[int]) -> dict[int, dg.DagsterRun]:
+    """Row of `sync_requests` → the newest run that carries its tag, in whatever state; rows without a run are left out.
+
+    One look at the tags and one per run: after an outage a thousand rows wait, and a run answers a hundred of them.
+    """
+    ids = {request_tag(request_id): request_id for request_id in request_ids}
+    found: dict[int, dg.DagsterRun] = {}
+    for name, _ in instance.get_run_tags(tag_keys=list(ids)) if ids else ():
+        if ids[name] not in found and (run := run_tagged(instance, name, "1")):
+            found |= {ids[tag]: run for tag in run.tags if tag in ids}
+    return found
 
 
 def mark_first_backfill(pipeline: Pipeline, run: dg.DagsterRun) -> None:

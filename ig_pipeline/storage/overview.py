@@ -5,21 +5,25 @@ Read for every status request, so one query without the ledger; the ledger is as
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.daily_metrics import SOURCE
-from ig_pipeline.storage.tables import instagram_sync_logs, metrics, user_tokens, users
+from ig_pipeline.storage.sync_requests import LAUNCHED, QUEUED
+from ig_pipeline.storage.tables import instagram_sync_logs, metrics, sync_requests, user_tokens, users
 
 BackfillState = Literal["queued", "running", "done", "incomplete"]
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """The first backfill. `incomplete`: every day was tried, and `failed` days need another look."""
+    """The first backfill. `incomplete`: every day was tried, `failed` days need another look.
+
+    `next_try_at` (UTC): when they get it by themselves; None when a person has to ask.
+    """
 
     state: BackfillState
     done: int
@@ -27,6 +31,7 @@ class Backfill:
     failed: int
     first: date | None
     last: date | None
+    next_try_at: datetime | None = None
 
     @property
     def percent(self) -> int:
@@ -98,8 +103,19 @@ def _backfill(db: sa.Connection, connection: Connection, done: int, initial_days
     if done >= total:
         return Backfill("done", total, total, 0, first, last)
     failed = _failed_days(db, connection, first, last)
-    state: BackfillState = "incomplete" if done + failed >= total else "running"
-    return Backfill(state, done, total, failed, first, last)
+    status, at = (_asked_again(db, connection) if done + failed >= total else None) or ("", None)
+    if done + failed < total or status == LAUNCHED:
+        return Backfill("running", done, total, failed, first, last)
+    return Backfill("incomplete", done, total, failed, first, last, at)
+
+
+def _asked_again(db: sa.Connection, connection: Connection) -> tuple[str, datetime] | None:
+    """Status and time of the first request for the account that has no end yet."""
+    mine = sync_requests.c.account_key == connection.account_key, sync_requests.c.kind == "insights"
+    unfinished = sync_requests.c.status.in_((QUEUED, LAUNCHED))
+    columns = sa.select(sync_requests.c.status, sync_requests.c.not_before)
+    found = db.execute(columns.where(*mine, unfinished).order_by(sync_requests.c.not_before).limit(1)).first()
+    return (found.status, found.not_before) if found else None
 
 
 def _failed_days(db: sa.Connection, connection: Connection, first: date, last: date) -> int:

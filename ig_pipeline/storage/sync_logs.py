@@ -3,7 +3,7 @@
 What is complete, what is missing and what failed is read from here, whoever filled it: Dagster or the command line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -119,6 +119,33 @@ def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit:
         statement = statement.where(table.c.account_key == account_key)
     rows = db.execute(statement.order_by(table.c.finished_at.desc(), table.c.id.desc()).limit(limit))
     return [Entry(**row._mapping) for row in rows]
+
+
+def failed_runs(
+    db: sa.Connection,
+    connection: Connection,
+    *,
+    error_types: Collection[str],
+    first: date,
+    last: date,
+    since: datetime,
+    but: str,
+) -> dict[tuple[str, date], int]:
+    """(asset, day) → runs since `since` (UTC) in which the cell failed with one of `error_types`; not the run `but`."""
+    statement = (
+        sa.select(table.c.asset, table.c.date, sa.func.count())
+        .where(
+            table.c.u_id == connection.u_id,
+            table.c.account_id == connection.account_id,
+            table.c.date.between(first, last),
+            table.c.status == "failed",
+            table.c.error_type.in_(error_types),
+            table.c.finished_at >= since,
+            table.c.run_id != but,
+        )
+        .group_by(table.c.asset, table.c.date)
+    )
+    return {(asset, day): number for asset, day, number in db.execute(statement)}
 
 
 def _entries() -> sa.Select[Any]:

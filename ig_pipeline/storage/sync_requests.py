@@ -83,9 +83,15 @@ def by_id(db: sa.Connection, request_id: int) -> SyncRequest | None:
     return found[0] if found else None
 
 
-def due(db: sa.Connection, *, now: datetime, limit: int = 100) -> list[SyncRequest]:
+def due(db: sa.Connection, *, now: datetime, limit: int = 1000) -> list[SyncRequest]:
     """Queued requests whose time has come, oldest first."""
     return _select(db, table.c.status == QUEUED, table.c.not_before <= now, limit=limit)
+
+
+def queued_for(db: sa.Connection, account_key: str, *, requested_by: str) -> list[SyncRequest]:
+    """Queued requests of one account that `requested_by` made, due or not, oldest first."""
+    mine = table.c.account_key == account_key, table.c.requested_by == requested_by
+    return _select(db, table.c.status == QUEUED, *mine)
 
 
 def waiting(db: sa.Connection) -> int:

@@ -115,6 +115,5 @@ class AccountSync:
             self._lost.append(result)
 
     async def _write_down_lost(self) -> None:
-        await write_down_lost(self._session, self._lost, started_at=self._started_at, ask_again=True)
-        for result in self._lost:
+        for result in await write_down_lost(self._session, self._lost, started_at=self._started_at, ask_again=True):
             self._emit(result)

@@ -24,7 +24,8 @@ from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
 
-_PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError))
+PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError))
+"""Names of the errors that are of a moment: asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def lost_cells(
 
 
 def may_pass(result: AccountDayResult) -> bool:
-    """Whether asking once more at the end of the run may help: the failure was of the moment."""
-    return result.status == "failed" and result.error_type in _PASSING
+    """Whether asking again may help, at the end of the run or later: the failure was of the moment."""
+    return result.status == "failed" and result.error_type in PASSING
 
 
 def echo(lost: Sequence[AccountDayResult], *, asset: AnyAsset) -> AccountDayResult:

@@ -1,6 +1,6 @@
 """Writes down what was lost of an account: failed and deferred cells with their consequences, in one transaction.
 
-The ledger's rows, the request that brings deferred cells back, the mark on a connection whose token died.
+The ledger's rows, the requests that bring back what may pass, the mark on a connection whose token died.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,30 @@ from ig_pipeline.storage.connections import (
     by_id,
     mark_reconnect_required,
 )
-from ig_pipeline.sync.ledger import defer, record
+from ig_pipeline.sync.ledger import defer, record, try_again
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 
 
 async def write_down_lost(
     session: AccountSession, lost: Sequence[AccountDayResult], *, started_at: datetime, ask_again: bool
-) -> None:
-    """`ask_again`: deferred cells are requested for later; otherwise their own schedule comes back to them."""
+) -> list[AccountDayResult]:
+    """What was written down: `lost`, with the time at which a cell is asked for again.
 
-    def write(db: sa.Connection) -> None:
-        now = session.now()
-        record(db, lost, run_id=session.run_id, started_at=started_at, finished_at=now)
+    `ask_again`: what may pass is requested for later; otherwise its own schedule comes back to it.
+    """
+
+    def write(db: sa.Connection) -> list[AccountDayResult]:
+        now, connection, run_id = session.now(), session.connection, session.run_id
+        told = try_again(db, connection, lost, run_id=run_id, now=now) if ask_again else list(lost)
+        record(db, told, run_id=run_id, started_at=started_at, finished_at=now)
         if ask_again:
-            defer(db, session.connection, lost, run_id=session.run_id, now=now)
+            defer(db, connection, told, run_id=run_id, now=now)
         if isinstance(session.stopped, TokenDeadError):
-            mark_dead_token(db, session.connection, session.stopped, now)
+            mark_dead_token(db, connection, session.stopped, now)
+        return told
 
-    if lost:
-        await session.write(write)
+    return await session.write(write) if lost else []
 
 
 def mark_dead_token(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:

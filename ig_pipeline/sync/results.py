@@ -31,7 +31,8 @@ class AccountDayResult:
 
     `complete`: everything the API can give is in the database; what it cannot give by rule stands in `absences`.
     `partial`: written, but something was missing from an answer and no rule explains it; worth asking again.
-    `failed`: nothing written; `error` is a sentence for an operator, `error_type` the name of its class.
+    `failed`: nothing written; `error` is a sentence for an operator, `error_type` the name of its class. With
+    `retry_at` (UTC) the failure was of a moment, and the cell is asked for again by itself.
     `deferred`: not attempted because of a rate limit; asked again by itself after `retry_at` (UTC).
     """
 

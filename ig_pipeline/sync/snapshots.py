@@ -34,8 +34,7 @@ async def snapshot_accounts(
             emit(await take(session, days[0]))
         except (GraphError, WriteMismatchError) as error:
             lost = session.lost(error, asset, days)
-            await write_down_lost(session, lost, started_at=started_at, ask_again=False)
-            for result in lost:
+            for result in await write_down_lost(session, lost, started_at=started_at, ask_again=False):
                 emit(result)
 
     today = instagram_day(services.clock())

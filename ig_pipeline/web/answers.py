@@ -49,7 +49,11 @@ def connection_state(standing: Standing, settings: Settings) -> ConnectionState:
         reconnect_url=None if connection.status == CONNECTED else reconnect_url(connection, settings),
         last_synced_day=standing.last_day,
         backfill=BackfillProgress(
-            state=backfill.state, days_done=backfill.done, days_total=backfill.total, days_failed=backfill.failed
+            state=backfill.state,
+            days_done=backfill.done,
+            days_total=backfill.total,
+            days_failed=backfill.failed,
+            next_try_at=backfill.next_try_at,
         ),
     )
 

@@ -41,6 +41,7 @@ class BackfillProgress(BaseModel):
     days_done: int
     days_total: int
     days_failed: int
+    next_try_at: dt.datetime | None = Field(description="When failed days are tried again by themselves.")
 
 
 class ConnectionState(BaseModel):

@@ -1,20 +1,26 @@
 """The real engine under Dagster, against the simulator: one account's trouble is one account's."""
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import pytest
 from pydantic import SecretStr
 
+from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.world import World as SimulatedWorld
+from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import migrate, open_engine
+from ig_pipeline.sync.engine import sync_account_days
+from ig_pipeline.sync.ledger import PAUSES, SLOT
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 
@@ -103,6 +109,47 @@ def test_of_five_one_revoked_is_red_one_throttled_completes_itself_later_three_a
     assert failed == cells(real, revoked)
     for key in (throttled, *fine):
         assert small.daily(key) == small.truth(key, small.window(DAYS), at=small.clock())
+
+
+def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(real: RealWorld) -> None:
+    small, key = real.small, real.small.world.accounts[0].username
+    small.connect(key)
+    meta_answers = [False]
+
+    def disturb(request: httpx.Request) -> httpx.Response | None:
+        return None if meta_answers[0] else httpx.Response(502, text="<html>Bad Gateway</html>")
+
+    async def over_a_bad_line(
+        settings: Settings,
+        cells: Mapping[str, Sequence[date]],
+        *,
+        assets: Collection[AssetName],
+        run_id: str,
+        clock: Clock,
+    ) -> AsyncIterator[AccountDayResult]:
+        async with small.services_over(disturb) as services:
+            async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
+                yield result
+
+    real.pipeline = Pipeline(settings_of=lambda: real.settings, clock=small.clock, fetch=over_a_bad_line)
+    real.definitions = build(real.pipeline)
+    (first,) = real.sensor_tick("new_connections", launch=False)
+    assert real.run(first).status == dg.DagsterRunStatus.FAILURE
+    everything = {f"{key}|{day}" for day in small.window(30)}
+    assert status_of(real.instance, real.definitions, "daily_metrics") == (set(), everything)
+    assert not real.sensor_tick("requested_syncs", launch=False)  # Meta is given a pause
+
+    for pause, answers in ((PAUSES[0], False), (PAUSES[1], True)):
+        small.clock.advance(pause + SLOT)
+        meta_answers[0] = answers
+        (again,) = real.sensor_tick("requested_syncs", launch=False)
+        assert real.run(again).is_success == answers
+        for _ in range(2):  # marked as launched, then as ended
+            assert not real.sensor_tick("requested_syncs", launch=False)
+    assert status_of(real.instance, real.definitions, "daily_metrics") == (everything, set())
+    assert small.daily(key) == small.truth(key, small.window(30))
+    with real.pipeline.reading() as db:
+        assert [request.status for request in sync_requests.recent(db)] == ["done", "failed"]
 
 
 def test_after_the_nights_runs_every_account_has_the_three_days(real: RealWorld) -> None:

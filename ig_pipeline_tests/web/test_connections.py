@@ -145,7 +145,8 @@ async def test_status_tells_the_last_day_the_progress_and_what_to_do(door: Front
     door.connect(EMAIL, who)
     [before] = door.status(EMAIL)
     assert before["provider"] == "instagram"
-    assert before["backfill"] == {"state": "queued", "days_done": 0, "days_total": 30, "days_failed": 0}
+    progress = {"state": "queued", "days_done": 0, "days_total": 30, "days_failed": 0, "next_try_at": None}
+    assert before["backfill"] == progress
     assert before["last_synced_day"] is before["action"] is before["reconnect_url"] is None
     await small.sync([who], days=3)
     assert door.status(EMAIL)[0]["last_synced_day"] == small.window(1)[0].isoformat()
