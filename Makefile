@@ -45,8 +45,8 @@ test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
 	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)
 
-tour: setup-dev ## a headless Chromium through Dagster's UI and the front door; says where the pictures are
-	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui
+tour: setup-dev ## a headless Chromium through Dagster's UI and the front door; pictures in tour/
+	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui tour/dagster
 	@$(MAKE) -s tour-web
 
 bench-media: setup-dev ## downloads against curl, and their memory

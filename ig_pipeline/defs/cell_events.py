@@ -52,13 +52,12 @@ def _sentence(result: AccountDayResult) -> str:
 
 
 def _metadata(result: AccountDayResult) -> Metadata:
+    # The UI keeps this order: what the day brought before what it cost.
     numbers: dict[str, dg.MetadataValue] = {
-        "rows": dg.MetadataValue.int(result.rows),
-        "calls": dg.MetadataValue.int(result.calls),
+        name: dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+        for name, value in {**result.values, "rows": result.rows, "calls": result.calls}.items()
+        if value is not None
     }
-    for name, value in result.values.items():
-        if value is not None:
-            numbers[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
     texts = {
         "status": result.status,
         "error": result.error,

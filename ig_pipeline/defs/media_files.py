@@ -6,6 +6,7 @@ Names what exists and tells Dagster what became of each cell; fetching is `sync.
 from collections.abc import Iterator
 
 import dagster as dg
+from rich.filesize import decimal
 
 from ig_pipeline.defs.cell_events import CellEvent, event_of
 from ig_pipeline.defs.draining import drain
@@ -52,7 +53,7 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         results: list[AccountDayResult] = []
         for result in drain(pipeline.media_cells(cells_given(context, grid), run_id=context.run.run_id)):
             results.append(result)
-            yield _with_previews(event_of(result), pipeline, result)
+            yield _shown(event_of(result), pipeline, result)
         if failure := failure_of(results):
             raise failure
 
@@ -77,20 +78,26 @@ def nightly_media_files(
     return nightly_runs(context, pipeline, assets=[MEDIA_FILES], prefix="nightly-media")
 
 
-def _with_previews(event: CellEvent, pipeline: Pipeline, result: AccountDayResult) -> CellEvent:
-    """The cell's event with a picture or two of the day's posts, where it has some."""
-    if not isinstance(event, dg.AssetMaterialization) or result.u_id is None or result.account_id is None:
+def _shown(event: CellEvent, pipeline: Pipeline, result: AccountDayResult) -> CellEvent:
+    """The event of a written cell with what a person looks for first: pictures of the day's posts, and their size."""
+    if not isinstance(event, dg.AssetMaterialization):
         return event
+    first: dict[str, dg.MetadataValue] = {}
+    if shown := _previews(pipeline, result):
+        first["preview"] = dg.MetadataValue.md(" ".join(f"![post]({uri})" for uri in shown))
+    if size := result.values.get("bytes"):
+        first["size"] = dg.MetadataValue.text(decimal(int(size)))
+    return event._replace(metadata={**first, **event.metadata})
+
+
+def _previews(pipeline: Pipeline, result: AccountDayResult) -> list[str]:
+    """A picture or two of the day's posts as `data:` addresses, where it has some."""
+    if result.u_id is None or result.account_id is None:
+        return []
     # Pillow, PyAV and the store's client load in runs only, not in every code server.
     from ig_pipeline.media_store.opening import open_store  # noqa: PLC0415
     from ig_pipeline.media_store.previews import thumbnails  # noqa: PLC0415
 
     with pipeline.reading() as db:
         keys = media_items.shown_of_day(db, result.u_id, result.account_id, result.date, limit=_PREVIEWS)
-    if not keys:
-        return event
-    shown = thumbnails(open_store(pipeline.settings), keys, at_most=_PREVIEW_CHARACTERS)
-    if not shown:
-        return event
-    pictures = " ".join(f"![post]({uri})" for uri in shown)
-    return event._replace(metadata={"preview": dg.MetadataValue.md(pictures), **event.metadata})
+    return thumbnails(open_store(pipeline.settings), keys, at_most=_PREVIEW_CHARACTERS) if keys else []

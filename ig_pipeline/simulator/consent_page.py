@@ -86,7 +86,8 @@ def sorry_page(login: Login, message: str) -> str:
 def _document(login: Login, *, title: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
+        f"<style>{_STYLE}</style></head>"
         f'<body class="{login}"><main><span class="mark"></span>{body}'
         f'<p class="note">A simulated {_NAMES[login]}: nobody real is asked, nothing leaves this machine.</p>'
         "</main></body></html>"

@@ -1,0 +1,100 @@
+"""The short form of `make tour-web`: consent to chart in a real Chromium, with its script and without any."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import anyio
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from ig_pipeline.storage.connections import by_account_key, mark_initial_backfill_requested
+from ig_pipeline.sync.engine import open_services
+from ig_pipeline.sync.media_files.results import BackfillOptions
+from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline_tests.sync.harness import SmallWorld
+from ig_pipeline_tests.tours.browser import chromium, installed_chromium, new_page
+from ig_pipeline_tests.tours.web_tour import complaints_of, connect
+from ig_pipeline_tests.web.front_door import FrontDoor
+
+WHO = "acme.studio"
+T = TypeVar("T")
+
+pytestmark = [
+    # One browser for both; alone on its worker, because it starts three processes of its own.
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        installed_chromium() is None,
+        reason="no Chromium here: install Debian's chromium (apt-get install chromium), or name one in CHROMIUM",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def elsewhere(work: Callable[[], Awaitable[T]]) -> T:
+    """What Dagster does meanwhile, in a thread: the browser's own event loop holds this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, work).result()
+
+
+def thirty_days_arrive(small: SmallWorld) -> None:
+    days = small.window()
+    with small.engine.begin() as db:
+        connection = by_account_key(db, WHO)
+        mark_initial_backfill_requested(db, connection.id, first=days[0], last=days[-1], now=small.clock())
+    elsewhere(lambda: small.sync([WHO]))
+
+
+def files_arrive(small: SmallWorld) -> None:
+    async def backfill() -> None:
+        async with open_services(small.settings, clock=small.clock) as services, open_media(small.settings) as media:
+            options = BackfillOptions(media_types="feed", since=small.window()[0])
+            await MediaRun(services, media, run_id="r", triggered_by="test").backfill(WHO, options, Watcher())
+
+    elsewhere(backfill)
+
+
+def drawn(page: Page) -> list[bool]:
+    """For each picture of a post whether there is something to see."""
+    return [
+        bool(image.evaluate("e => e.decode().then(() => e.naturalWidth)")) for image in page.locator(".post img").all()
+    ]
+
+
+def test_a_person_connects_and_sees_the_days_and_pictures_arrive(browser: Browser, door_on_sqlite: FrontDoor) -> None:
+    page = new_page(browser)
+    complaints = complaints_of(page)
+    connect(page, door_on_sqlite.settings.effective_public_url, WHO, "owner@acme.example")
+    expect(page.get_by_text("on its way")).to_be_visible()
+    thirty_days_arrive(door_on_sqlite.small)
+    expect(page.get_by_role("heading", name="Your last 30 days are here")).to_be_visible()  # by the page's script
+    assert page.locator(".lead .wide .hit").count() == 30
+    page.locator(".lead .wide .hit").nth(20).hover()
+    expect(page.locator(".lead .tip")).to_contain_text("accounts reached")
+    files_arrive(door_on_sqlite.small)
+    page.goto(f"{door_on_sqlite.settings.effective_public_url}/accounts/{WHO}")
+    assert drawn(page) == [True] * 6
+    assert complaints == []
+    page.context.close()
+
+
+def test_without_javascript_everything_is_there_to_read(browser: Browser, door_on_sqlite: FrontDoor) -> None:
+    page = new_page(browser, width=390, height=844, javascript=False)
+    connect(page, door_on_sqlite.settings.effective_public_url, WHO, "owner@acme.example")
+    thirty_days_arrive(door_on_sqlite.small)
+    expect(page.get_by_role("heading", name="Your last 30 days are here")).to_be_visible()  # by `<noscript>`'s refresh
+    expect(page.locator(".lead .narrow svg")).to_be_visible()
+    page.get_by_text("Show the numbers").first.click()
+    assert page.locator(".lead tbody tr").count() == 30
+    expect(page.locator(".lead tbody tr").first).to_be_visible()
+    page.get_by_role("link", name="Instagram insights").click()
+    page.get_by_role("link", name=WHO).click()
+    expect(page.get_by_role("heading", name=WHO)).to_be_visible()
+    page.context.close()
