@@ -58,7 +58,7 @@ tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pi
 bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
 	@$(BIN)/python -m ig_pipeline_tests.bench.web
 
-chaos-media: setup-dev ## backfills of media files killed twenty times, and the library they end in
+chaos-media: setup-dev ## media backfills killed, database gone, disk full, store refusing: is the library whole each time?
 	@$(BIN)/python -m ig_pipeline_tests.chaos.media
 
 lint: setup-dev ## ruff and the import rules

@@ -28,10 +28,21 @@ class NoPostgresError(RuntimeError):
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server on loopback, trusting its only user."""
+    """A server on loopback, trusting its only user; it may be stopped and started again."""
 
     port: int
     data: Path
+    options: str
+    programs: Path
+    user: pwd.struct_passwd | None
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        self._control("-o", self.options, "start")
+
+    def stop(self, mode: str) -> None:
+        """`immediate` ends it like a crash, `fast` tells its clients."""
+        self._control("-m", mode, "stop")
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -51,10 +62,15 @@ class PostgresServer:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
 
+    def _control(self, *arguments: str) -> None:
+        folder = self.data.parent
+        command: list[str | Path] = [self.programs / "pg_ctl", "-D", self.data, "-w", "-l", folder / "log", *arguments]
+        _run(command, self.user, folder)
+
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """A server with an empty cluster; stopped and removed on leaving."""
+def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server with an empty cluster; removed on leaving. `durable`: what is committed outlives its own crash."""
     programs = find_programs()
     user = _unprivileged_user()
     # Not below pytest's own folder: that one is closed to other users.
@@ -69,16 +85,17 @@ def running_postgres() -> Iterator[PostgresServer]:
             folder,
         )
         port = _free_port()
-        options = (
-            f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off -c synchronous_commit=off "
-            "-c max_connections=200"
-        )
-        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-        _run([*control, "-o", options, "start"], user, folder)
+        # The machine itself does not crash: without fsync a crash of the server alone loses nothing.
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off -c max_connections=200"
+        if not durable:
+            options += " -c synchronous_commit=off"
+        server = PostgresServer(port, data, options, programs, user)
+        server.start()
         try:
-            yield PostgresServer(port, data)
+            yield server
         finally:
-            _run([*control, "-m", "immediate", "stop"], user, folder)
+            if (data / "postmaster.pid").exists():
+                server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,7 +14,13 @@ from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.media_backfills import UNFINISHED
 from ig_pipeline.sync.media_files.results import STORIES_NOTE
+
+_UNFINISHED_NOTE = (
+    "running: under way, or its process died. interrupted: it broke off. The account's next backfill looks after what "
+    "either left and goes on from there; nothing needs mending by hand."
+)
 
 
 @click.command("backfill-status")
@@ -50,6 +56,8 @@ def backfill_status(*, account_key: str | None, limit: int, as_json: bool) -> No
         print_runs(runs)
         for error in runs[0].errors:
             console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
+        if any(run.status in UNFINISHED for run in runs):
+            console.print(_UNFINISHED_NOTE, style="yellow", soft_wrap=True)
     else:
         console.print("No backfill yet. `ig-pipeline backfill-instagram` makes one.")
     console.print(STORIES_NOTE, style="dim")

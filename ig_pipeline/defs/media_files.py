@@ -6,6 +6,7 @@ Names what exists and tells Dagster what became of each cell; fetching is `sync.
 from collections.abc import Iterator
 
 import dagster as dg
+import sqlalchemy as sa
 from rich.filesize import decimal
 
 from ig_pipeline.defs.cell_events import CellEvent, event_of
@@ -16,6 +17,7 @@ from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.schedules import nightly_runs
 from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.storage import media_items
+from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.sync.results import AccountDayResult
 
 MEDIA_FILES = dg.AssetKey("media_files")
@@ -98,6 +100,9 @@ def _previews(pipeline: Pipeline, result: AccountDayResult) -> list[str]:
     from ig_pipeline.media_store.opening import open_store  # noqa: PLC0415
     from ig_pipeline.media_store.previews import thumbnails  # noqa: PLC0415
 
-    with pipeline.reading() as db:
-        keys = media_items.shown_of_day(db, result.u_id, result.account_id, result.date, limit=_PREVIEWS)
+    try:
+        with pipeline.reading() as db:
+            keys = media_items.shown_of_day(db, result.u_id, result.account_id, result.date, limit=_PREVIEWS)
+    except (DatabaseError, sa.exc.SQLAlchemyError):  # the cell is done and written; a picture is not worth a run
+        return []
     return thumbnails(open_store(pipeline.settings), keys, at_most=_PREVIEW_CHARACTERS) if keys else []

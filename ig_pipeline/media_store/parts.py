@@ -19,6 +19,10 @@ SUFFIX = ".part"
 # Bytes after which a file's writing to the disk begins; left to `sync`, 800 MB of sixteen videos came due at once.
 _WRITEBACK = 8 * 1024 * 1024
 
+# Bytes of a disk that media files leave free. The embedded database lies on the same one: filled to its last byte it
+# could not take the rows of the files that just came. Sixteen downloads write at most 16 MiB between two looks.
+RESERVE = 64 * 1024 * 1024
+
 
 class Part:
     """A growing file, made at the first write. Not safe to write from two threads at once; no limit of its own."""
@@ -42,6 +46,7 @@ class Part:
         with store_errors():
             if self._descriptor is None:
                 self._descriptor = self._open()
+            _check_room(self._descriptor)
             for chunk in chunks:
                 if len(self.head) < SNIFFED_BYTES:
                     self.head += chunk[: SNIFFED_BYTES - len(self.head)]
@@ -108,6 +113,13 @@ class Part:
         self.close()
 
 
+def _check_room(descriptor: int) -> None:
+    disk = os.fstatvfs(descriptor)
+    # Some network file systems tell nothing of their size.
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < RESERVE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def sweep_parts(folder: Path) -> int:
     """Remove the parts under `folder` that no living process writes; their number."""
     swept = 0
@@ -134,7 +146,10 @@ def store_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFullError("No space is left for media files. Make room, then run the backfill again.") from error
+            raise StoreFullError(
+                f"No space is left for media files ({RESERVE // 1024**2} MB stay free for the database beside them). "
+                "Make room, then run the backfill again: it goes on from here."
+            ) from error
         raise StoreError(
             f"The media folder cannot be written to: {error.strerror or error}. Check IG_PIPELINE_MEDIA_URL."
         ) from error

@@ -236,7 +236,15 @@ def _postgresql(url: sa.URL) -> sa.Engine:
         # A connection costs the server a process: one for each thread that may ask, kept, so that a burst opens none.
         pool_size=POOL_SIZE,
         max_overflow=10,
-        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+        connect_args={
+            "connect_timeout": 10,
+            "options": "-c timezone=UTC",
+            # A server that vanishes without a word (failover, a pulled cable) is noticed within a minute, not in hours.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        },
     )
 
     @sa.event.listens_for(engine, "checkin")

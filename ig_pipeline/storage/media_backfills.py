@@ -14,14 +14,15 @@ from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.tables import media_backfills as table
 
 RUNNING, INTERRUPTED, RECOVERED = "running", "interrupted", "recovered"
+UNFINISHED = (RUNNING, INTERRUPTED)
 
 
 @dataclass(frozen=True)
 class MediaBackfill:
     """One backfill. Times are UTC; `finished_at` None: not ended.
 
-    `status`: running, complete, partial, failed, deferred; interrupted when its process died, recovered once a later
-    backfill has looked after what it left.
+    `status`: running, complete, partial, failed, deferred; interrupted when it broke off or its process died,
+    recovered once a later backfill has looked after what it left.
     """
 
     id: int

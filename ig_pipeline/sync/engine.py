@@ -22,6 +22,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, by_account_key
 from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.account_sync import AccountSync, Emit
 from ig_pipeline.sync.failures import innermost, lost_cells
 from ig_pipeline.sync.ledger import record
@@ -121,14 +122,15 @@ async def over_accounts(
     assets: Sequence[AnyAsset],
     run_id: str,
     work: Work,
+    patience: float = 0.0,
 ) -> AsyncGenerator[AccountDayResult]:
     """`work` for each account of `cells`, side by side and apart; yields what it emits.
 
-    Cells that `work` leaves behind when it ends in an error are failed with that error.
+    Cells that `work` leaves behind when it ends in an error are failed with that error. `patience`: the sessions'.
     """
     finished: asyncio.Queue[AccountDayResult | None] = asyncio.Queue()
     gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
-    run = _Run(services, assets, run_id, work, finished)
+    run = _Run(services, assets, run_id, work, finished, patience=patience)
 
     async def one(account_key: str, days: Sequence[date]) -> None:
         async with gate:
@@ -161,12 +163,15 @@ class _Run:
         run_id: str,
         work: Work,
         finished: "asyncio.Queue[AccountDayResult | None]",
+        *,
+        patience: float,
     ) -> None:
         self._services = services
         self._assets = assets
         self._run_id = run_id
         self._work = work
         self._finished = finished
+        self._patience = patience
         self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
         self._brake = AppBrake()
 
@@ -183,7 +188,7 @@ class _Run:
         started_at = self._services.clock()
         connection: Connection | None = None
         try:
-            connection = await asyncio.to_thread(self._find, account_key)
+            connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=self._patience)
             await self._work(self._session(connection), days, emit)
         except Exception as error:
             # Whatever it is (a lost database, a bug): this account's cells fail with it, the other accounts go on.
@@ -219,6 +224,7 @@ class _Run:
             brake=self._brake,
             clock=self._services.clock,
             run_id=self._run_id,
+            patience=self._patience,
         )
 
     def _write_down(self, lost: Sequence[AccountDayResult], started_at: datetime) -> None:

@@ -15,7 +15,8 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TokenDeadError, TransientError
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.database import DatabaseUnreachableError, reading
+from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.failures import STOPPING, lost_cells
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset
 from ig_pipeline.vault.tokens import TokenVault
@@ -31,7 +32,11 @@ class AppBrake:
 
 
 class AccountSession:
-    """A connected account, its token and the run's means."""
+    """A connected account, its token and the run's means.
+
+    `patience`: seconds for which everything here waits for a database that is away; what is written must then bear
+    being written twice.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class AccountSession:
         brake: AppBrake,
         clock: Clock,
         run_id: str,
+        patience: float = 0.0,
     ) -> None:
         self.connection = connection
         self.run_id = run_id
@@ -53,6 +59,7 @@ class AccountSession:
         self._writers = writers
         self._brake = brake
         self._clock = clock
+        self._patience = patience
         self._credentials: Credentials | None = None
         self._renewing = asyncio.Lock()
         self._renewed = False
@@ -93,7 +100,7 @@ class AccountSession:
             with reading(self._engine) as db:
                 return work(db)
 
-        return await asyncio.to_thread(look)
+        return await self._outlasting(lambda: asyncio.to_thread(look))
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """`work` in a transaction of its own, on a thread: a waiting database must not hold up the network."""
@@ -102,8 +109,11 @@ class AccountSession:
             with self._engine.begin() as db:
                 return work(db)
 
-        async with self._writers:
-            return await asyncio.to_thread(transact)
+        async def take_turn() -> T:
+            async with self._writers:
+                return await asyncio.to_thread(transact)
+
+        return await self._outlasting(take_turn)
 
     def lost(self, error: Exception, asset: AnyAsset, days: Iterable[date]) -> list[AccountDayResult]:
         """`days` of one asset as failed or deferred results."""
@@ -113,7 +123,8 @@ class AccountSession:
     async def _current(self) -> Credentials:
         async with self._renewing:
             if self._credentials is None:
-                token = await self._tokens.token_of(self.connection.account_key)
+                key = self.connection.account_key
+                token = await self._outlasting(lambda: self._tokens.token_of(key))
                 login = cast(Literal["facebook", "instagram"], self.connection.login)
                 self._credentials = Credentials(self.connection.account_id, token, login)
             return self._credentials
@@ -128,7 +139,8 @@ class AccountSession:
                 raise refusal
             self._renewed = True
             try:
-                token = await self._tokens.refresh_now(self.connection.account_key, rejected.token)
+                key = self.connection.account_key
+                token = await self._outlasting(lambda: self._tokens.refresh_now(key, rejected.token))
             except (TransientError, RateLimitedError):
                 raise
             except GraphError:
@@ -136,6 +148,13 @@ class AccountSession:
                 raise refusal from None
             self._credentials = Credentials(rejected.account_id, token, rejected.login)
             return self._credentials
+
+    async def _outlasting(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await outlasting(work, patience=self._patience)
+        except DatabaseUnreachableError:
+            self._patience = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
+            raise
 
     def _stop(self, error: Exception) -> None:
         if self._stopped is None:

@@ -22,6 +22,7 @@ from ig_pipeline.storage import tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
+from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.vault.cipher import KeyRing
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ REFRESH_WITHIN = timedelta(days=7)
 # Longer than any renewal with its retries; whoever dies holding it is outlived by this much.
 LEASE = timedelta(seconds=90)
 _POLL_S = 0.1
+# What Meta just issued may be the only token that works: it waits for a database that restarts, within the lease.
+_SAVING_PATIENCE_S = 60.0
 
 
 class Refresher(Protocol):
@@ -171,11 +174,13 @@ class TokenVault:
             raise
         ciphertext = self._keys.encrypt(fresh.token, bound_to=_bound(row.id))
         now = self._clock()
-        saved = await self._write(
-            lambda db: tokens.replace(
+
+        def save(db: sa.Connection) -> bool:
+            return tokens.replace(
                 db, row, ciphertext=ciphertext, expires_at=fresh.expires_at, owner=self._owner, now=now
             )
-        )
+
+        saved = await outlasting(lambda: self._write(save), patience=_SAVING_PATIENCE_S)
         return fresh.token if saved else self._open(await self._read(row.account_key))
 
     def _take_lease(self, db: sa.Connection, row: TokenRow) -> bool:

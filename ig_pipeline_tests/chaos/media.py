@@ -1,122 +1,65 @@
-"""`make chaos-media`: backfills killed with SIGKILL at random moments, again and again, and the library they end in.
+"""`make chaos-media`: what happens to backfills in a year, in five minutes, and the library each time ends in.
 
-2,600 posts, 200 of them carousels of ten, make 4,400 files; some share their bytes. After each kill every row has its
-file; after the last backfill the library is exactly the world's, and one more downloads nothing.
+One line a trial; exit code 1 when a library is not whole: exactly the world's files by hash, one row each, no `.part`,
+no row without its file, no file without its row. `TRIALS="disk full"` picks by name, `SEED=7` repeats the moments.
 """
 
 import os
-import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from ig_pipeline.simulator.cdn_files import CdnFile
-from ig_pipeline.simulator.world import World
-from ig_pipeline.storage import tables
-from ig_pipeline.storage.database import migrate, open_engine
-from ig_pipeline_tests.sync.harness import SmallWorld, small_world
-from ig_pipeline_tests.sync.media_files.conftest import Library
-from ig_pipeline_tests.sync.media_files.worlds import archive_account
+from ig_pipeline_tests.chaos.database_gone import take_away
+from ig_pipeline_tests.chaos.disk_full import MEGABYTE, fill_from_outside, fill_with_files
+from ig_pipeline_tests.chaos.killed import kill
+from ig_pipeline_tests.chaos.refusing_store import refuse
+from ig_pipeline_tests.chaos.trial import CannotTryError
 
 KILLS = 20
-POSTS = (*["image"] * 12, "album 10") * 200
+# 2,600 posts, 200 of them carousels of ten: 4,400 files.
+ALL = (*["image"] * 12, "album 10") * 200
+HALF, QUARTER, TENTH = (ALL[: len(ALL) // part] for part in (2, 4, 10))
+SEED = int(os.environ.get("SEED", time.time()))
+
+Trial = Callable[[Path], str]
 
 
-@dataclass
-class Proof:
-    """A library that is filled by processes which are killed."""
-
-    small: SmallWorld
-    seed: int
-    kills: int = 0
-    library: Library = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.library = Library(self.small)
-
-    def backfill(self) -> subprocess.Popen[bytes]:
-        """The command, as a person starts it."""
-        settings = self.small.settings
-        assert settings.database_url is not None and settings.graph_url is not None
-        environment = {
-            **os.environ,
-            "IG_PIPELINE_DATA_DIR": str(settings.data_dir),
-            "IG_PIPELINE_DATABASE_URL": settings.database_url.get_secret_value(),
-            "IG_PIPELINE_GRAPH_URL": settings.graph_url,
-        }
-        command = [sys.executable, "-m", "ig_pipeline.cli", "backfill-instagram", "--media-type", "feed"]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill_one(self, chance: random.Random) -> None:
-        """Start a backfill and kill it somewhere after its first new file; the rows must have their files."""
-        before = self._files_served()
-        process = self.backfill()
-        while process.poll() is None and self._files_served() == before:
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.7))
-        if process.poll() is None:
-            process.kill()
-            self.kills += 1
-        process.wait()
-        files = self.library.files()
-        assert not [row for row in self.library.rows() if files.get(row["file_path"]) != row["file_hash"]]
-
-    def end(self) -> None:
-        """A backfill that is left alone ends in the world's library; one more reads the listing and nothing else."""
-        assert self.backfill().wait() == 0
-        self.library.check_whole()
-        served, calls = self._files_served(), self.small.calls_of(self.library.key)
-        assert self.backfill().wait() == 0
-        archive = self.library.account.archive
-        assert archive is not None
-        assert self.small.calls_of(self.library.key) - calls == -(-len(archive) // 100)
-        assert self._files_served() == served
-        self.library.check_whole()
-
-    def _files_served(self) -> int:
-        return sum(self.small.simulator.cdn.requests.values())
+def _killed(folder: Path) -> str:
+    killed = kill(ALL, folder, kills=KILLS, seed=SEED)
+    return f"{killed} backfills ended by SIGKILL, each row with its file every time; then complete (SEED={SEED})"
 
 
-def prove(posts: Sequence[str], *, kills: int, seed: int, folder: Path) -> Proof:
-    """Kill `kills` backfills of an account with `posts`, let one finish, and check. Raises `AssertionError`."""
-    url = SecretStr(f"sqlite:///{folder / 'chaos.db'}")
-    engine = open_engine(url)
-    migrate(engine)
-    engine.dispose()
-    chance = random.Random(seed)
-    with small_world(url, folder / "data", world=World(given=[archive_account(posts)])) as small:
-        small.connect_all()
-        archive = small.world.accounts[0].archive
-        assert archive is not None
-        for post in archive[:: max(1, len(archive) // 10)]:
-            if not post.children:
-                small.simulator.cdn.files[post.id] = CdnFile("the same picture", "image", 0)
-        proof = Proof(small, seed)
-        for _ in range(kills):
-            proof.kill_one(chance)
-        proof.end()
-        assert "running" not in {row["status"] for row in small.rows(tables.media_backfills)}
-        return proof
+TRIALS: dict[str, Trial] = {
+    "killed": _killed,
+    "database gone": lambda folder: take_away(HALF, folder, seconds=30),
+    "disk full": lambda folder: fill_with_files(QUARTER, folder, room=20 * MEGABYTE),
+    "disk filled by others": lambda folder: fill_from_outside(QUARTER, folder),
+    "store refusing": lambda folder: refuse(TENTH, folder),
+}
 
 
 def main() -> int:
-    """The whole proof; prints its seed, so that it can be repeated."""
-    seed = int(os.environ.get("SEED", time.time()))
-    print(f"seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="ig_chaos_") as folder:
+    """Every trial, whatever became of the one before."""
+    wanted = os.environ.get("TRIALS")
+    not_whole = 0
+    for name, trial in TRIALS.items():
+        if wanted and name not in wanted:
+            continue
         begun = time.monotonic()
-        proof = prove(POSTS, kills=KILLS, seed=seed, folder=Path(folder))
-        print(
-            f"{proof.kills} backfills killed; {len(proof.library.rows()):,} rows, each with its file, no file without"
-        )
-        print(f"no file without a row, no part, every hash the world's; {time.monotonic() - begun:.0f} s")
-    return 0
+        with tempfile.TemporaryDirectory(prefix="ig_chaos_", ignore_cleanup_errors=True) as folder:
+            try:
+                verdict, found = "whole", trial(Path(folder))
+            except CannotTryError as error:
+                verdict, found = "not tried", str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other trials are worth their answer
+                not_whole += 1
+                verdict, found = "NOT WHOLE", str(error) or type(error).__name__
+                traceback.print_exc()
+        print(f"{verdict:<10} {name}: {found}; {time.monotonic() - begun:.0f} s", flush=True)
+    return 1 if not_whole else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ig_pipeline.cli.backfill import exit_code
 from ig_pipeline.cli.dagster_home import prepare_home
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.simulator.world import World
-from ig_pipeline.storage import tables
+from ig_pipeline.storage import media_backfills, tables
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.media_files.results import BackfillResult, Status, Tally
@@ -145,6 +145,17 @@ def test_the_status_tells_the_librarys_size_and_who_asked(run: Run, small: Small
     status = json.loads(run("backfill-status", "--account", "acme.library", "--json", env=environment(small)).stdout)
     assert status["library"]["items"] == 12
     assert status["runs"][0]["counts"]["downloaded"] == 12
+
+
+def test_the_status_says_what_becomes_of_a_backfill_that_never_ended(run: Run, small: SmallWorld) -> None:
+    connection = small.connection("acme.library")
+    with small.engine.begin() as db:
+        media_backfills.begin(db, connection, run_id="dead", triggered_by="cli:x", options={}, now=small.clock())
+    shown = run("backfill-status", env=environment(small))
+    assert "running" in shown.stdout and "nothing needs mending by hand" in shown.stdout
+    run("backfill-instagram", env=environment(small))
+    after = run("backfill-status", env=environment(small))
+    assert "recovered" in after.stdout and "nothing needs mending" not in after.stdout
 
 
 @pytest.mark.parametrize(

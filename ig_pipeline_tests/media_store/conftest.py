@@ -10,7 +10,7 @@ import pytest
 from obstore.store import S3Store
 
 from ig_pipeline.media_store.local_folder import LocalFolder
-from ig_pipeline.media_store.object_storage import ObjectStorage
+from ig_pipeline.media_store.object_storage import RETRIES, ObjectStorage
 from ig_pipeline.media_store.store import Store
 from ig_pipeline_tests.media_store.serving import RunningCdn, running_cdn, running_s3
 
@@ -34,7 +34,7 @@ def s3() -> Iterator[str]:
         yield address
 
 
-def s3_store(address: str, bucket: str, *, make: bool = True) -> S3Store:
+def s3_store(address: str, bucket: str, *, make: bool = True, retries: int = 2) -> S3Store:
     """A client of the real kind."""
 
     if make:
@@ -46,7 +46,7 @@ def s3_store(address: str, bucket: str, *, make: bool = True) -> S3Store:
         secret_access_key="testing",
         region="us-east-1",
         client_options={"allow_http": True},
-        retry_config={"max_retries": 2},
+        retry_config={**RETRIES, "max_retries": retries},
     )
 
 

@@ -15,6 +15,7 @@ from ig_pipeline.graph_api.media import iterate_media
 from ig_pipeline.graph_api.stories import fetch_stories
 from ig_pipeline.media_store.errors import BackfillError, StoreFullError
 from ig_pipeline.storage import media_items
+from ig_pipeline.storage.database import DatabaseUnreachableError
 from ig_pipeline.sync.failures import STOPPING, innermost
 from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
 from ig_pipeline.sync.media_files.library import Claims, Indexer
@@ -46,7 +47,10 @@ class Observer(Protocol):
 
 
 class FilesBackfill:
-    """Fetches what `options` ask for. After `run`, `error` says why it ended early, if it did; `calls` what it cost."""
+    """Fetches what `options` ask for. After `run`, `error` says why it ended early, if it did.
+
+    `interrupted`: it broke off, so that stored files may be without their row until the next backfill.
+    """
 
     def __init__(
         self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Observer
@@ -58,6 +62,7 @@ class FilesBackfill:
         self._known: set[str] = set()
         self._without_file: list[WantedFile] = []
         self.error: Exception | None = None
+        self.interrupted = False
         self.listed_all = False
 
     @property
@@ -76,7 +81,8 @@ class FilesBackfill:
             else:
                 await self._fetch_all(Claims(contents.paths))
         except Exception as error:  # noqa: BLE001 - whatever it is ends this account only, and is told as its error
-            self.error = self.error or innermost(error)
+            self.interrupted = True
+            self.error = self.error or _told(innermost(error))
 
     async def _count(self) -> None:
         async for file in self._new_files():
@@ -84,7 +90,7 @@ class FilesBackfill:
 
     async def _fetch_all(self, claims: Claims) -> None:
         media = self._media
-        indexer = Indexer(self._session, media.store, report=self._observer.finished, patience=media.patience)
+        indexer = Indexer(self._session, media.store, report=self._observer.finished)
         means = FetchMeans(self._session, media, claims, indexer, self._observer.received)
         async with asyncio.TaskGroup() as group:
             group.create_task(indexer.work())
@@ -197,3 +203,10 @@ class FilesBackfill:
     def _in_range(self, files: list[WantedFile]) -> bool:
         """Stories of before `since` are left out; those after `until` are not, for they will be gone tomorrow."""
         return self.options.since is None or files[0].day >= self.options.since
+
+
+def _told(error: Exception) -> Exception:
+    """A lost database with what it means for the library; other errors as they are."""
+    if not isinstance(error, DatabaseUnreachableError):
+        return error
+    return DatabaseUnreachableError(f"{error} What is stored is kept; run the backfill again, it goes on from here.")

@@ -28,7 +28,8 @@ async def media_file_days(
         for window in stretches(days):
             await run.run(session, _whole(session, window), Watcher(), cells=window.days, emit=emit)
 
-    async with aclosing(over_accounts(services, cells, assets=(ASSET,), run_id=run_id, work=fill)) as results:
+    cells_of_all = over_accounts(services, cells, assets=(ASSET,), run_id=run_id, work=fill, patience=media.patience)
+    async with aclosing(cells_of_all) as results:
         async for result in results:
             yield result
 

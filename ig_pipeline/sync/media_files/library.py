@@ -6,28 +6,19 @@ killed left between the two is fetched again under the same name by the next one
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.store import Store
-from ig_pipeline.redaction import redact
 from ig_pipeline.storage import absences, media_items
-from ig_pipeline.storage.database import DatabaseUnreachableError
 from ig_pipeline.sync.media_files.results import FileResult
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
 
-T = TypeVar("T")
-
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
-# How a server that goes away shows in the middle of a transaction; at its beginning it is a DatabaseUnreachableError.
-_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 # Rows of one transaction: while one is written the next ones gather, so small files cost a share of a commit each.
 _BATCH = 200
 # Files that wait for their row; when the database is away, downloads stop here.
@@ -76,9 +67,8 @@ class Indexer:
         store: Store,
         *,
         report: Callable[[FileResult], None],
-        patience: float,
     ) -> None:
-        self._session, self._store, self._report, self._patience = session, store, report, patience
+        self._session, self._store, self._report = session, store, report
         self._arrivals: asyncio.Queue[Arrival | None] = asyncio.Queue(_WAITING)
 
     async def add(self, arrival: Arrival) -> None:
@@ -101,14 +91,17 @@ class Indexer:
             }
             for file in files
         ]
-        await self._persist(lambda db: absences.save(db, rows))
+        await self._session.write(lambda db: absences.save(db, rows))
 
     async def close(self) -> None:
         """No more files will come: `work` ends when all rows are written."""
         await self._arrivals.put(None)
 
     async def work(self) -> None:
-        """Index until closed. Raises `DatabaseUnreachableError` when the database stays away longer than `patience`."""
+        """Index until closed: where the database is away the files are stored, only their rows wait.
+
+        Raises `DatabaseUnreachableError` when it stays away longer than the session's patience.
+        """
         closed = False
         while not closed:
             batch: list[Arrival] = []
@@ -128,7 +121,7 @@ class Indexer:
         await asyncio.to_thread(self._store.settle, stored)
         # In one order everywhere: two processes must not wait for each other's rows crosswise.
         rows = sorted((arrival.row for arrival in batch), key=lambda row: str(row["instagram_media_id"]))
-        indexed = await self._persist(lambda db: media_items.index(db, u_id, rows))
+        indexed = await self._session.write(lambda db: media_items.index(db, u_id, rows))
         placed = {entry.media_id: entry for entry in indexed}
         for arrival in batch:
             entry = placed[arrival.row["instagram_media_id"]]
@@ -142,22 +135,3 @@ class Indexer:
             await asyncio.to_thread(self._store.delete, key)
         except StoreError as error:
             logger.warning("[MEDIA] %s is stored twice: %s", key, error)
-
-    async def _persist(self, work: Callable[[sa.Connection], T]) -> T:
-        """`work` in a transaction, again while the database is away: the files are stored, only their rows wait."""
-        deadline = asyncio.get_running_loop().time() + self._patience
-        pause = 0.2
-        while True:
-            try:
-                return await self._session.write(work)
-            except (DatabaseUnreachableError, *_AWAY) as error:
-                original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-                reason = redact(str(original)).strip().partition("\n")[0].rstrip(".")
-                if "full" in reason or asyncio.get_running_loop().time() + pause > deadline:
-                    raise DatabaseUnreachableError(
-                        f"The database did not take the library's rows: {reason}. The files are kept; "
-                        "run the backfill again when it is back, it goes on from here."
-                    ) from error
-                logger.warning("[MEDIA] the database does not answer; trying again (%s)", type(error).__name__)
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
-            pause = min(pause * 2, 5.0)

@@ -20,6 +20,7 @@ from ig_pipeline.storage import media_backfills, sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseError, reading
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import WRITERS, NotConnectedError, SyncServices
 from ig_pipeline.sync.failures import judge
@@ -73,7 +74,8 @@ class MediaRun:
 
     async def session(self, account_key: str) -> AccountSession:
         """The account's session. Raises `UnknownAccountError`, `NotConnectedError`."""
-        connection = await asyncio.to_thread(self._find, account_key)
+        patience = self.media.patience
+        connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=patience)
         if connection.status != CONNECTED:
             advice = connection.status_message or "Connect it again."
             raise NotConnectedError(f"{account_key} is not connected ({connection.status}). {advice}")
@@ -87,6 +89,7 @@ class MediaRun:
             brake=self._brake,
             clock=services.clock,
             run_id=self.run_id,
+            patience=patience,
         )
 
     async def backfill(
@@ -125,7 +128,7 @@ class MediaRun:
             await self._look_after(session, leftovers, backfill)
         result = self._result(session.connection, backfill, watcher.tally, begun, calls)
         rest = self._rest(session, options, result, ledger.left, whole=cells is None)
-        await self._finish(session, backfill_id, result, backfill.error, rest)
+        await self._finish(session, backfill_id, result, backfill, rest)
         if options.limit is None:
             await ledger.lose(backfill.error)
         return result
@@ -237,19 +240,20 @@ class MediaRun:
         session: AccountSession,
         backfill_id: int,
         result: BackfillResult,
-        error: Exception | None,
+        backfill: FilesBackfill,
         rest: "partial[SyncRequest] | None",
     ) -> None:
-        """Note the end. Where the database is away the row stays open, and the next backfill looks after it."""
+        """Note the end. An interrupted one, or a row that stays open, is looked after by the next backfill."""
         errors = [*([result.error] if result.error else []), *result.tally.errors]
 
         def finish(db: sa.Connection) -> None:
             counts, now = {**result.tally.as_dict(), "calls": result.calls}, session.now()
-            media_backfills.finish(db, backfill_id, status=result.status, counts=counts, errors=errors[:20], now=now)
+            status = media_backfills.INTERRUPTED if backfill.interrupted else result.status
+            media_backfills.finish(db, backfill_id, status=status, counts=counts, errors=errors[:20], now=now)
             if rest is not None:
                 rest(db, now=now)
-            if isinstance(error, TokenDeadError):
-                mark_dead_token(db, session.connection, error, now)
+            if isinstance(backfill.error, TokenDeadError):
+                mark_dead_token(db, session.connection, backfill.error, now)
 
         try:
             await session.write(finish)

@@ -18,7 +18,7 @@ from ig_pipeline.settings import Settings
 CONNECTIONS = 16
 # Writing, hashing and decoding keep a core busy each: with sixteen threads the kernel took twice as long over videos.
 _THREADS = 4
-# A database that restarts is back within a minute; stored files wait for their rows that long.
+# A database that restarts or fails over is back within a minute; twice that is worth waiting with files in hand.
 DATABASE_PATIENCE_S = 120.0
 
 

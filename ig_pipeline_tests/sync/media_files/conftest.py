@@ -1,7 +1,7 @@
 """A library to fill: a small world whose accounts a test chooses, the services of media files, and what is on disk."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from ig_pipeline.media_store.downloading import Patience
+from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.world import World
@@ -47,14 +48,19 @@ class Library:
 
     @property
     def root(self) -> Path:
-        return self.small.settings.home / "media"
+        settings = self.small.settings
+        return Path(settings.media_url) if settings.media_url else settings.home / "media"
 
-    async def backfill(self, account_key: str | None = None, **options: Any) -> BackfillResult:
+    async def backfill(
+        self, account_key: str | None = None, *, database_patience: float = 30.0, **options: Any
+    ) -> BackfillResult:
         """One backfill, as a process of its own would do it."""
         small = self.small
         async with (
             open_services(small.settings, clock=small.clock) as services,
-            open_media(small.settings, store=self.store, download_patience=HASTY, database_patience=5.0) as media,
+            open_media(
+                small.settings, store=self.store, download_patience=HASTY, database_patience=database_patience
+            ) as media,
         ):
             run = MediaRun(services, media, run_id=f"run-{len(self.watchers)}", triggered_by="test")
             self.watchers.append(Watcher())
@@ -76,12 +82,18 @@ class Library:
         return self.small.rows(tables.media_items)
 
     def files(self) -> dict[str, str]:
-        """Path → SHA-256 of everything below the library's folder."""
-        return {
-            path.relative_to(self.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in self.root.rglob("*")
-            if path.is_file()
-        }
+        """Path → SHA-256 of everything in the library's folder or bucket, parts included."""
+        if isinstance(self.store, ObjectStorage):
+            found = {key: self.store.read(key) for key in self.store.keys("instagram_backfill")}
+            found |= {path.name: path.read_bytes() for path in self.small.settings.home.rglob("*.part")}
+        else:
+            paths = [path for path in self.root.rglob("*") if path.is_file()]
+            found = {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+
+    def without_row(self) -> set[str]:
+        """Paths of files that no row leads to."""
+        return set(self.files()) - {row["file_path"] for row in self.rows()}
 
     def truth(self, account: Account | None = None) -> dict[str, str]:
         """Media id → SHA-256 of every file the account has."""
@@ -89,15 +101,30 @@ class Library:
         assert account.archive is not None
         return dict(true_hashes(self.small.simulator.cdn, account.archive))
 
-    def check_whole(self, *, complete: bool = True) -> None:
-        """The library is what the world has: every row its file, every file a row, no part, hashes true."""
+    def check_whole(self, *, complete: bool = True, waiting: Collection[str] = ()) -> None:
+        """The library is what the world has: every row its file, every file a row, no part, hashes true.
+
+        `waiting`: files whose row the next backfill writes.
+        """
+        wrong = self._wrong(complete=complete, waiting=waiting)
+        assert not wrong, f"the library is not whole: {'; '.join(wrong)}"
+
+    def _wrong(self, *, complete: bool, waiting: Collection[str]) -> list[str]:
         rows, files, truth = self.rows(), self.files(), self.truth()
-        assert not [name for name in files if name.endswith(".part")]
-        assert {row["file_path"] for row in rows} == set(files)
-        assert all(files[row["file_path"]] == row["file_hash"] for row in rows)
-        found = {row["instagram_media_id"]: row["file_hash"] for row in rows}
-        assert len(found) == len(rows)
-        assert found == truth if complete else found.items() <= truth.items()
+        paths = {row["file_path"] for row in rows}
+        hashes = {row["instagram_media_id"]: row["file_hash"] for row in rows}
+        counts = {
+            "parts": sum(name.endswith(".part") for name in files),
+            "rows without their file": len(paths - set(files)),
+            "files without a row": len(set(files) - paths - set(waiting)),
+            "files with other bytes than their row says": sum(
+                files.get(row["file_path"], row["file_hash"]) != row["file_hash"] for row in rows
+            ),
+            "rows of one media id twice": len(rows) - len(hashes),
+            "rows that are not the world's": len(hashes.items() - truth.items()),
+            "files of the world missing": len(truth.keys() - hashes.keys()) if complete else 0,
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 Make = Callable[..., Library]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from ig_pipeline.media_store.errors import StoreError, StoreFullError
 from ig_pipeline.media_store.local_folder import LocalFolder
@@ -161,49 +160,6 @@ async def test_a_row_is_written_only_when_its_files_name_would_outlive_a_power_c
     assert (await media.backfill()).status == "complete"
     assert sorted(store.settled) == sorted(row["file_path"] for row in media.rows())
     assert not store.too_early
-
-
-async def test_a_database_that_is_away_for_a_while_loses_nothing(
-    library: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    media = library(*["image"] * 30)
-    refusals = iter(range(3))
-    begin, calls = sa.Engine.begin, iter(range(1000))
-
-    def sometimes(engine: sa.Engine) -> object:
-        if next(calls) > 0 and next(refusals, None) is not None:
-            raise sa.exc.OperationalError("insert", {}, Exception("server closed the connection unexpectedly"))
-        return begin(engine)
-
-    monkeypatch.setattr(sa.Engine, "begin", sometimes)
-    result = await media.backfill()
-    assert result.status == "complete"
-    monkeypatch.undo()
-    media.check_whole()
-
-
-async def test_a_database_that_stays_away_is_said_and_the_next_backfill_goes_on(
-    library: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    media = library(*["image"] * 30)
-    begin, calls = sa.Engine.begin, iter(range(1000))
-
-    def gone(engine: sa.Engine) -> object:
-        if next(calls) > 1:
-            raise sa.exc.OperationalError("insert", {}, Exception("could not connect: password=canary-secret"))
-        return begin(engine)
-
-    monkeypatch.setattr(sa.Engine, "begin", gone)
-    result = await media.backfill()
-    monkeypatch.undo()
-    assert result.status in {"failed", "partial"}
-    assert "it goes on from here" in (result.error or "")
-    assert not [name for name in media.files() if name.endswith(".part")]
-    (row,) = media.small.rows(tables.media_backfills)
-    assert row["status"] == "running"
-    assert (await media.backfill()).status == "complete"
-    media.check_whole()
-    assert [row["status"] for row in media.small.rows(tables.media_backfills)] == ["recovered", "complete"]
 
 
 async def test_a_cancelled_backfill_leaves_no_part(library: Make) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.cdn import Cdn
@@ -15,6 +16,8 @@ from ig_pipeline.simulator.world import World
 NEWEST = datetime(2026, 11, 19, 20, 0, tzinfo=UTC)
 # Ten places a day (an id holds one digit); nine are used, two hours apart, within one Pacific day.
 A_DAY = 9
+
+_sha256_of = lru_cache(maxsize=10_000)(sha256_of)
 
 
 def archive_account(shapes: Sequence[str], *, username: str = "acme.library", position: int = 0) -> Account:
@@ -61,5 +64,5 @@ def files_of_posts(posts: Sequence[Post]) -> dict[str, bool]:
 def true_hashes(cdn: Cdn, posts: Sequence[Post]) -> Mapping[str, str]:
     """Media id → SHA-256 of the bytes that the world has for it, not through HTTP."""
     return {
-        media_id: sha256_of(cdn.file_of(media_id, video=video)) for media_id, video in files_of_posts(posts).items()
+        media_id: _sha256_of(cdn.file_of(media_id, video=video)) for media_id, video in files_of_posts(posts).items()
     }
