@@ -8,7 +8,7 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 
-.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web chaos-media
+.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web chaos-media chaos-dagster
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 
 
 chaos-media: setup-dev ## media backfills killed, database gone, disk full, store refusing: is the library whole each time?
 	@$(BIN)/python -m ig_pipeline_tests.chaos.media
+
+chaos-dagster: setup-dev ## Dagster gone for an hour and killed in the middle of a tick: all that was asked for happens once
+	@$(BIN)/python -m ig_pipeline_tests.chaos.dagster_gone
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

@@ -53,6 +53,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.dagster_home),
         # Events of a range in one statement: on PostgreSQL a run over 100 accounts begins with 900 of them.
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
+        # A run's process starts in a second or two. On two cores with thirty others waiting for them it took over a
+        # minute: a launch given up after Dagster's 60 s fails a run whose process starts all the same.
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",
     }
     return {**env, **dagster, "PYTHONUNBUFFERED": "1"}
 

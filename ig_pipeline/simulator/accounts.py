@@ -37,6 +37,7 @@ class Account:
     `archive`: its posts, newest first, when they are given instead of drawn (a world shaped like a recording).
     `given_stories`: likewise its stories. `reported_media`: what `media_count` says, when that is given too.
     `known_people`: how many people a demographic metric describes, by its name, where given.
+    `recounted`: day → percent by which Meta has corrected its metrics; changes while a simulator runs.
     `page_id`, `user_id`, `app_user_id`: its Facebook Page, its owner on Facebook, its owner's id for the app on
     Instagram Login. `owned_by_business`: the Page is visible to `/me/accounts` only with the scope
     business_management (facts §3.1).
@@ -58,6 +59,7 @@ class Account:
     reported_media: int | None = None
     given_stories: tuple[Post, ...] = ()
     known_people: Mapping[str, int] = field(default_factory=dict, compare=False)
+    recounted: dict[date, int] = field(default_factory=dict, compare=False)
     _days: dict[date, tuple[Post, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -149,7 +151,7 @@ class Account:
         return shown(self._final(name, day), name, day, key=self.key, at=at)
 
     def _final(self, name: str, day: date) -> int:
-        return final_value(
+        value = final_value(
             name,
             day,
             key=self.key,
@@ -157,6 +159,7 @@ class Account:
             followers=self.kind.followers,
             posts=len(self.posts_on(day)),
         )
+        return value * (100 + self.recounted.get(day, 0)) // 100
 
     def total(self, name: str, days: list[date], at: datetime) -> int:
         """What `total_value` gives for `name` over several days: people are counted once, the rest is a sum."""

@@ -47,6 +47,7 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("", controls.overview),
         route("/accounts", controls.accounts),
         route("/accounts/{username}/truth", controls.truth),
+        route("/accounts/{username}/recount", controls.recount, "POST"),
         route("/calls", controls.calls),
         route("/calls/reset", controls.reset_calls, "POST"),
         route("/clock", controls.clock, "GET", "POST"),
@@ -116,6 +117,12 @@ class _Controls:
         ordinals = range(first.toordinal(), last.toordinal() + 1)
         days = {str(day): _truth_of(account, day, at) for day in map(date.fromordinal, ordinals)}
         return {"username": account.username, "at": at.isoformat(), "days": days}
+
+    def recount(self, request: Request) -> Json:
+        """Let Meta correct the metrics of a `day` (not of its posts) by so many `percent`."""
+        account, day = self._account(request), _day(request, "day")
+        account.recounted[day] = int(_number(request, "percent"))
+        return {"username": account.username, "day": str(day), "percent": account.recounted[day]}
 
     def calls(self, _: Request) -> Json:
         """The counts of `CallCounts.as_json`."""

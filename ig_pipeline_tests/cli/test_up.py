@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
-from ig_pipeline.storage import sync_requests, tables
+from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import Connection, by_account_key
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.results import ASSETS
@@ -125,41 +125,12 @@ def test_the_main_job_on_sqlite_and_what_comes_after_it(tmp_path: Path, simulato
     with up_process(folder, "up", env=environment(settings)) as up:
         assert up.says(UI).startswith(f"{UI}http://127.0.0.1:{up.port}")
         main_job(up, settings, simulator)
-        a_request_becomes_one_run(up, settings, simulator)
         a_second_one_on_the_same_folder_is_refused(folder, settings)
         family = up.family()
         assert len(family) >= 4
         assert up.stop(signal.SIGINT) == 0
         assert "Stopped." in up.output
         assert not alive(family)
-
-
-def a_request_becomes_one_run(up: UpProcess, settings: Settings, simulator: RunningSimulator) -> None:
-    key = simulator.world.accounts[0].username
-    before = len(up.runs())
-    yesterday = instagram_day(datetime.now(UTC)) - timedelta(days=1)
-    engine = open_engine(settings.effective_database_url)
-    with engine.begin() as db:
-        request = sync_requests.enqueue(
-            db,
-            kind="insights",
-            account_key=key,
-            first=yesterday - timedelta(days=4),
-            last=yesterday,
-            requested_by="test",
-            reason="asked",
-            now=datetime.now(UTC),
-        )
-
-    def done() -> bool:
-        with engine.connect() as db:
-            found = sync_requests.by_id(db, request.id)
-        return found is not None and found.status == "done"
-
-    wait_for(done, what="the request's end")
-    assert len(up.runs()) == before + 1
-    assert up.materialized("daily_metrics") == 60
-    engine.dispose()
 
 
 def a_second_one_on_the_same_folder_is_refused(folder: Path, settings: Settings) -> None:

@@ -131,6 +131,16 @@ def test_the_truth_can_be_asked_over_http(ask: Asker) -> None:
     assert truth["days"]["2026-11-02"]["engagement"] == account.engagement(date(2026, 11, 2), NOW)
 
 
+def test_a_day_can_be_corrected(ask: Asker) -> None:
+    days = {"first": "2026-11-02", "last": "2026-11-03", "at": NOW.isoformat()}
+    before = ask.control("GET", "accounts/acme.studio/truth", **days)["days"]
+    ask.control("POST", "accounts/acme.studio/recount", day="2026-11-02", percent="50")
+    after = ask.control("GET", "accounts/acme.studio/truth", **days)["days"]
+    assert after["2026-11-02"]["reach"] == before["2026-11-02"]["reach"] * 3 // 2
+    assert after["2026-11-02"]["engagement"] == before["2026-11-02"]["engagement"]
+    assert after["2026-11-03"] == before["2026-11-03"]
+
+
 def test_a_control_request_that_makes_no_sense_says_what_would(ask: Asker) -> None:
     response = ask.http.get(f"{ask.sim.url}/_simulator/accounts/nobody/truth?first=2026-11-01")
     assert response.status_code == 400

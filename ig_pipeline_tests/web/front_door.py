@@ -46,13 +46,7 @@ class FrontDoor:
 
     def agree(self, dialog: str, who: str, *, without: Sequence[str] = (), cancel: bool = False) -> str:
         """What a person does in the dialog; the path and query they are sent back to."""
-        query = {name: values[0] for name, values in parse_qs(urlsplit(dialog).query).items()}
-        granted = [scope for scope in query.pop("scope").split(",") if scope not in without]
-        form: dict[str, Any] = {**query, "as": who, "granted": granted, "do": "cancel" if cancel else "continue"}
-        answer = httpx.post(dialog.partition("?")[0], data=form, follow_redirects=False)
-        assert answer.status_code == 302, answer.text
-        back = urlsplit(answer.headers["location"])
-        return f"{back.path}?{back.query}"
+        return agree(dialog, who, without=without, cancel=cancel)
 
     def connect(self, email: str, who: str) -> httpx.Response:
         """From start to the callback's answer, as a program sees it."""
@@ -68,6 +62,17 @@ class FrontDoor:
     def another_browser(self) -> httpx.Client:
         """Somebody else: without this one's cookies."""
         return self.browsers.enter_context(httpx.Client(base_url=self.settings.effective_public_url, timeout=30))
+
+
+def agree(dialog: str, who: str, *, without: Sequence[str] = (), cancel: bool = False) -> str:
+    """What a person does in the dialog; the path and query they are sent back to."""
+    query = {name: values[0] for name, values in parse_qs(urlsplit(dialog).query).items()}
+    granted = [scope for scope in query.pop("scope").split(",") if scope not in without]
+    form: dict[str, Any] = {**query, "as": who, "granted": granted, "do": "cancel" if cancel else "continue"}
+    answer = httpx.post(dialog.partition("?")[0], data=form, follow_redirects=False)
+    assert answer.status_code == 302, answer.text
+    back = urlsplit(answer.headers["location"])
+    return f"{back.path}?{back.query}"
 
 
 @contextmanager
