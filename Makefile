@@ -1,36 +1,27 @@
-# Every target makes the environment it needs: uv if present, else venv and pip, exact versions from constraints.txt.
-SHELL := /bin/bash
+# Every target makes the environment it needs (environment.sh: with uv, or with venv and pip) and keeps it until
+# pyproject.toml or constraints.txt change. PYTHON=/path/to/python3.11 chooses an interpreter.
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-UV := $(shell command -v uv)
 ONCE ?=
 PORT ?=
 RECORDINGS ?=
+export PYTHON
 
-.PHONY: help setup setup-dev demo tour tour-web test fidelity lint types check bench-first-chart docs constraints clean bench-media bench-web chaos-media chaos-dagster
+# An upgrade of the system may take the environment's interpreter away.
+$(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
+
+.PHONY: help setup setup-dev demo test check lint types docs constraints clean
+.PHONY: fidelity tour tour-web bench-first-chart bench-media bench-web chaos-media chaos-dagster
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
-ifdef UV
-	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e .
-else
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-endif
+	@sh environment.sh .
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
-ifdef UV
-	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
-else
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-endif
+	@sh environment.sh '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
 setup: $(VENV)/run.stamp ## the environment to run it
@@ -42,6 +33,20 @@ demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: 
 test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+lint: setup-dev ## ruff and the import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+
+types: setup-dev ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+docs: setup-dev ## README's tables of commands, exit codes and settings, from the code
+	@$(BIN)/python -m ig_pipeline_tests.readme_blocks
+
+constraints: ## pin what pyproject.toml allows today (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
+
 fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
 	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)
 
@@ -49,11 +54,14 @@ tour: setup-dev ## a headless Chromium through Dagster's UI and the front door; 
 	@$(BIN)/python -m ig_pipeline_tests.tours.dagster_ui tour/dagster
 	@$(MAKE) -s tour-web
 
-bench-media: setup-dev ## downloads against curl, and their memory
-	@$(BIN)/python -m ig_pipeline_tests.bench.media
-
 tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pictures in tour/web
 	@$(BIN)/python -m ig_pipeline_tests.tours.web_tour tour/web
+
+bench-first-chart: setup-dev ## seconds from a connection's row to its thirtieth day, and where they go
+	@$(BIN)/python -m ig_pipeline_tests.bench.first_chart
+
+bench-media: setup-dev ## downloads against curl, and their memory
+	@$(BIN)/python -m ig_pipeline_tests.bench.media
 
 bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
 	@$(BIN)/python -m ig_pipeline_tests.bench.web
@@ -64,22 +72,5 @@ chaos-media: setup-dev ## media backfills killed, database gone, disk full, stor
 chaos-dagster: setup-dev ## Dagster gone for an hour and killed in the middle of a tick: all that was asked for happens once
 	@$(BIN)/python -m ig_pipeline_tests.chaos.dagster_gone
 
-lint: setup-dev ## ruff and the import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
-
-types: setup-dev ## mypy, strict
-	@$(BIN)/mypy
-
-check: lint types test ## what CI runs
-
-bench-first-chart: setup-dev ## seconds from a connection's row to its thirtieth day, and where they go
-	@$(BIN)/python -m ig_pipeline_tests.bench.first_chart
-
-docs: setup-dev ## README's tables of commands, exit codes and settings, from the code
-	@$(BIN)/python -m ig_pipeline_tests.readme_blocks
-
-constraints: ## pin what pyproject.toml allows today
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
-
-clean: ## remove the environment and the demo's data
-	@rm -rf $(VENV) .ig_pipeline .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove the environment, the caches and the demo's data, nothing else
+	@rm -rf $(VENV) .ig_pipeline/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

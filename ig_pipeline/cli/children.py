@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -63,11 +64,12 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str]) -> Child:
-        """Start `command`; its output goes line by line to the sink."""
+    def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None = None) -> Child:
+        """Start `command`, in `folder` if given; its output goes line by line to the sink."""
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
             list(command),
             env=dict(env),
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -98,9 +100,11 @@ class Children:
             self.check()
             time.sleep(0.5)
 
-    def run_once(self, name: str, command: Sequence[str], *, env: Mapping[str, str]) -> Callable[[], None]:
+    def run_once(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None = None
+    ) -> Callable[[], None]:
         """Start a command that ends by itself; the returned function waits for it and raises if it failed."""
-        child = self.start(name, command, env=env)
+        child = self.start(name, command, env=env, folder=folder)
         self._children.remove(child)
 
         def join() -> None:

@@ -5,6 +5,7 @@ Files and variables only; the processes are `dagster_stack`'s.
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,13 +43,16 @@ def instance_file(name: str) -> Path:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of Dagster's processes: this one's, with every setting as it is now.
 
-    All are written out, with absolute paths and the driver in the URL: `.env` and what a command overrides count too.
+    All are written out, the empty ones too, with absolute paths and the driver in the URL: nothing of a `.env` is left
+    to be read where a command chose otherwise.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     values = {name: _text(getattr(settings, name)) for name in Settings.model_fields}
     values["data_dir"] = str(settings.home)
+    values["database_url"] = _absolute(values["database_url"], r"(sqlite[^:]*:///)([^/?].*)")
+    values["media_url"] = _absolute(values["media_url"], r"()((?!\w+:).+)")
     values["dagster_database_url"] = _text(settings.dagster_storage_url)
-    env |= {f"{PREFIX}{name.upper()}": value for name, value in values.items() if value}
+    env |= {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
     dagster = {
         "DAGSTER_HOME": str(settings.dagster_home),
         # Events of a range in one statement: on PostgreSQL a run over 100 accounts begins with 900 of them.
@@ -70,6 +74,12 @@ def _text(value: object) -> str:
         case tuple():
             return ",".join(map(_text, value))
     return str(value)
+
+
+def _absolute(url: str, relative: str) -> str:
+    """`url`, the path in its second group made absolute: the processes do not work in the folder it is relative to."""
+    found = re.fullmatch(relative, url)
+    return found[1] + str(Path(found[2]).expanduser().resolve()) if found else url
 
 
 @contextmanager

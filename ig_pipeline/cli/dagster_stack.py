@@ -58,24 +58,23 @@ def start_dagster(
     Raises `PortInUseError` and `ChildDiedError`.
     """
     require_free(host, port)
-    prepare_home(settings)
-    env = environment(settings)
-    python = sys.executable
+    # Dagster lets a .env of its working folder win over the environment; in its own home there is none.
+    home, env, python = prepare_home(settings), environment(settings), sys.executable
     # Two processes that make the tables of a new instance at once leave two heads in its alembic_version, and nothing
     # starts on it any more. So a new one is prepared alone, which costs 1.5 s once.
-    is_new = not (settings.dagster_home / "schedules").is_dir()
-    prepared = children.run_once("instance", [python, "-m", "ig_pipeline.defs.instance"], env=env)
+    is_new = not (home / "schedules").is_dir()
+    prepared = children.run_once("instance", [python, "-m", "ig_pipeline.defs.instance"], env=env, folder=home)
     if is_new:
         prepared()
     code = [python, "-m", "dagster", "api", "grpc", "--socket", str(socket), "--location-name", LOCATION]
-    children.start("code", [*code, "-m", "ig_pipeline.definitions"], env=env)
+    children.start("code", [*code, "-m", "ig_pipeline.definitions"], env=env, folder=home)
     if not is_new:
         prepared()
     _wait_for(socket.exists, children, "the code location")
     located = ["-w", str(workspace)]
     web = [python, "-m", "dagster_webserver", "--host", host, "--port", str(port), *located]
-    children.start("webserver", web, env=env)
-    children.start("daemon", [python, "-m", "dagster._daemon", "run", *located], env=env)
+    children.start("webserver", web, env=env, folder=home)
+    children.start("daemon", [python, "-m", "dagster._daemon", "run", *located], env=env, folder=home)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     _wait_for(lambda: _is_loaded(address), children, "Dagster's UI")
     return address

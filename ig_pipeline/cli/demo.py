@@ -21,18 +21,18 @@ from ig_pipeline.cli.dagster_stack import unfinished_runs
 from ig_pipeline.cli.demo_progress import DemoFailedError, show, watch
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.ports import PortInUseError, require_free
-from ig_pipeline.cli.up import StartError, open_front_door, prepare_databases, running_stack
+from ig_pipeline.cli.up import StartError, open_front_door, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage import sync_logs, sync_requests
-from ig_pipeline.storage.connections import Connection, list_connections
-from ig_pipeline.storage.database import DatabaseError, open_engine, reading
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.plan import Window, initial_window, missing_days, stretches
 
 DAYS = 30
-# Reserved for examples (RFC 2606): no real user's address ends so.
+# Reserved for examples (RFC 2606).
 _DOMAIN = "demo.example"
 _SIMULATOR_STARTS_WITHIN = 60.0
 
@@ -47,7 +47,8 @@ def demo(once: bool, port: int, accounts: int, latency: float) -> None:
 
     \b
     Needs no account, no key and no server. Run again, it carries on with what is there.
-    Everything it writes is in the data folder (IG_PIPELINE_DATA_DIR, default .ig_pipeline).
+    Everything it writes is in the folder demo of the data folder; no setting leads it
+    to a database of yours.
 
     \b
     Examples:
@@ -58,11 +59,16 @@ def demo(once: bool, port: int, accounts: int, latency: float) -> None:
     console = Console()
     try:
         with stop_signals():
-            _run(console, load_settings(), once=once, port=port, accounts=accounts, latency=latency)
+            _run(console, _apart(load_settings()), once=once, port=port, accounts=accounts, latency=latency)
     except StoppedError:
-        console.print("Stopped. Everything is kept in the data folder; run it again to carry on.")
-    except (StartError, ChildDiedError, DemoFailedError) as error:
+        console.print("Stopped. What it has is kept; run it again to carry on.")
+    except (StartError, PortInUseError, ChildDiedError, DemoFailedError) as error:
         raise CommandError(str(error)) from None
+
+
+def _apart(settings: Settings) -> Settings:
+    """Defaults in a folder of their own: made-up numbers must not meet real ones, nor the simulator a real token."""
+    return Settings(data_dir=settings.home / "demo", web_port=settings.web_port)
 
 
 def _run(console: Console, settings: Settings, *, once: bool, port: int, accounts: int, latency: float) -> None:
@@ -75,23 +81,30 @@ def _run(console: Console, settings: Settings, *, once: bool, port: int, account
             log.flush()
 
         with Children(sink) as simulator:
-            _refuse_real_data(settings, port)
+            require_free("127.0.0.1", port)
             url = _start_simulator(simulator, settings, accounts=accounts, latency=latency)
             console.print(f"Simulated Instagram at {url}: {accounts} accounts, {latency:.0f} ms a call.")
             settings = _pointed_at(settings, url)
             with running_stack(settings, host="127.0.0.1", port=port, sink=sink, say=console.print) as running:
                 console.print(f"Dagster's UI: {running.address}")
-                console.print(f"Front door:   {open_front_door(running, settings)}")
+                pages = open_front_door(running, settings)
+                console.print(f"Web pages:    {pages}")
 
                 def check() -> None:
                     simulator.check()
                     running.children.check()
 
                 _fill(console, settings, url, running.address, check=check)
-                console.print(f"Dagster's UI: {running.address}/assets/daily_metrics?view=partitions  (log: {path})")
-                if not once:
-                    console.print("Everything keeps running; Ctrl-C stops it.")
-                    running.children.wait()
+                if once:
+                    return
+                for line in (
+                    f"Dagster's grid: {running.address}/assets/daily_metrics?view=partitions",
+                    f"Web pages:      {pages}",
+                    f"In a terminal:  {PREFIX}DATA_DIR={settings.data_dir} ig-pipeline timeline --account KEY",
+                    f"Everything keeps running (log: {path}); Ctrl-C stops it.",
+                ):
+                    console.print(line, soft_wrap=True)
+                running.children.wait()
 
 
 def _fill(console: Console, settings: Settings, url: str, address: str, *, check: Callable[[], None]) -> None:
@@ -111,24 +124,6 @@ def _fill(console: Console, settings: Settings, url: str, address: str, *, check
         check()
         time.sleep(0.2)
     show(console, settings, connected, window)
-
-
-def _refuse_real_data(settings: Settings, port: int) -> None:
-    """The demo must not mix made-up numbers with real ones. Raises `StartError`."""
-    try:
-        require_free("127.0.0.1", port)
-        prepare_databases(settings)
-    except (DatabaseError, PortInUseError) as error:
-        raise StartError(str(error)) from None
-    engine = open_engine(settings.effective_database_url)
-    with reading(engine) as db:
-        real = [connection.email for connection in list_connections(db) if not connection.email.endswith(_DOMAIN)]
-    engine.dispose()
-    if real:
-        raise StartError(
-            f"This database holds real connections ({len(real)}). Give the demo a folder of its own: "
-            f"{PREFIX}DATA_DIR=.ig_pipeline_demo ig-pipeline demo."
-        )
 
 
 def _start_simulator(children: Children, settings: Settings, *, accounts: int, latency: float) -> str:

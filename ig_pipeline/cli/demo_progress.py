@@ -87,6 +87,6 @@ def show(console: Console, settings: Settings, connections: Sequence[Connection]
         console.print(f"[bold]{key}[/]: {timeline_summary(rows)}")
     first, rows = next(iter(days.items()))
     width = chart_width(console)
-    console.print(f"[bold]{first}[/], day by day (Los Angeles days); `ig-pipeline timeline --account KEY` shows others")
+    console.print(f"[bold]{first}[/], day by day (Los Angeles days):")
     console.print(timeline_chart(rows, width=width), soft_wrap=True)
     console.print(timeline_table(rows, blocks=blocks_for(width, len(rows))))

@@ -51,6 +51,16 @@ def test_processes_get_every_setting_as_it_is_now(tmp_path: Path, monkeypatch: p
     assert env["DAGSTER_HOME"] == str(tmp_path.resolve() / "dagster")
 
 
+def test_processes_in_another_folder_find_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(media_url="my media", database_url=SecretStr("sqlite:///my.db"))
+    env = environment(settings)
+    assert env["IG_PIPELINE_MEDIA_URL"] == str(tmp_path / "my media")
+    assert env["IG_PIPELINE_DATABASE_URL"] == f"sqlite:///{tmp_path / 'my.db'}"
+    for url in ("s3://bucket/prefix", f"file://{tmp_path}", str(tmp_path)):
+        assert environment(settings.model_copy(update={"media_url": url}))["IG_PIPELINE_MEDIA_URL"] == url
+
+
 def test_two_on_one_home_are_refused_and_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     with only_one(tmp_path), pytest.raises(AlreadyRunningError, match="IG_PIPELINE_DATA_DIR"), only_one(tmp_path):
         pass
