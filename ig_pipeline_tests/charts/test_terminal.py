@@ -6,7 +6,7 @@ from io import StringIO
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
@@ -79,6 +79,7 @@ def test_the_newest_day_bears_its_date() -> None:
     assert "Nov 18" in printed(timeline_chart(timeline([1] * 30), width=80))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 10**7)), min_size=1, max_size=60))
 def test_the_table_has_every_day_once_whatever_the_blocks(values: list[int | None]) -> None:
     days = timeline(values)
