@@ -83,6 +83,13 @@ class Settings(BaseModel):
         ("cdninstagram.com", "fbcdn.net"),
         description="Hosts media files may come from, with their subdomains, comma-separated.",
     )
+    rewrite_after_deletion: bool = Field(
+        True,
+        description=(
+            "After a deletion write PostgreSQL's tables anew, each locked meanwhile. false: plain VACUUM, and deleted "
+            "bytes lie in the files' free space until it is used again."
+        ),
+    )
     web_host: str = Field(
         "127.0.0.1",
         description="Address the web service listens on; any but loopback needs IG_PIPELINE_API_TOKEN.",

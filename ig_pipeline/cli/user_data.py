@@ -14,6 +14,7 @@ from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 
 
 @click.command("export")
@@ -57,13 +58,16 @@ def forget(email: str, account: str | None, yes: bool) -> None:
             deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now())
     # Dagster takes a second to import, and only this command of the group needs it.
     from ig_pipeline.defs.deletions import carry_out  # noqa: PLC0415
-    from ig_pipeline.defs.forgetting import is_idle  # noqa: PLC0415
     from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415
     from ig_pipeline.defs.resources import Pipeline  # noqa: PLC0415
 
     with dagster_instance(settings) as instance:
-        if instance is not None and not is_idle(instance):
-            click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")
+        try:
+            done = carry_out(Pipeline(settings_of=lambda: settings), instance, [deletion])
+        except ScrubbingWaitsError as error:
+            click.echo(f"Erased. {error} `up` does the rest. Confirmation code: {deletion.code}")
             return
-        carry_out(Pipeline(settings_of=lambda: settings), instance, deletion)
-    click.echo(f"Erased. Confirmation code: {deletion.code}")
+    if done:
+        click.echo(f"Erased. Confirmation code: {deletion.code}")
+    else:
+        click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")

@@ -39,7 +39,7 @@ def failure_of(results: Sequence[AccountDayResult]) -> dg.Failure | None:
     first = failed[0]
     more = f" And {len(accounts) - 1} more accounts: {', '.join(accounts[1:])}." if len(accounts) > 1 else ""
     return dg.Failure(
-        f"{len(failed)} of {len(results)} cells failed. {first.error or 'No reason given.'}{more}",
+        f"{len(failed)} of {len(results)} cells failed. {accounts[0]}: {first.error or 'No reason given.'}{more}",
         metadata=metadata,
         allow_retries=False,
     )

@@ -1,32 +1,37 @@
-"""Removes every trace of accounts from Dagster's own storage: cells, runs, ticks, logs and the key itself.
+"""Takes accounts out of Dagster's own storage: cells, runs, backfills, ticks, logs and the keys themselves.
 
-Dagster 1.13 has no call for it (`wipe_asset_partitions` is "not supported yet"), so runs go whole, what is left of the
-cells goes by SQL, and the other accounts' cells of those runs are told to the grid again, from the ledger.
+A run of nobody else goes whole. One that other accounts share stays, without these: what the grid shows of those who
+stay is not touched, be it green or red. Only what such a run logged in words goes for all of them.
 """
 
+import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.instance.utils import RUNLESS_RUN_ID
-from dagster._core.storage.event_log.schema import (
-    AssetCheckExecutionsTable,
-    AssetEventTagsTable,
-    AssetKeyTable,
-    SqlEventLogStorageTable,
-)
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, PartitionBackfill
+from dagster._core.scheduler.instigation import TickData
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+from dagster._core.storage.runs.schema import (
+    BackfillTagsTable,
+    BulkActionsTable,
+    DaemonHeartbeatsTable,
+    RunsTable,
+    RunStorageSqlMetadata,
+)
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.storage.schedules.schema import JobTickTable, ScheduleStorageSqlMetadata
+from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 
-from ig_pipeline.defs.partitions import ACCOUNTS
-from ig_pipeline.defs.reporting import GridReporter
-from ig_pipeline.storage import sync_logs
-from ig_pipeline.storage.sync_logs import Entry
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.defs.names import FORGOTTEN, Names
+from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START
+from ig_pipeline.defs.stored_events import StoredEvents
+from ig_pipeline.storage.scrubbing import scrub_postgresql, scrub_sqlite
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -37,116 +42,160 @@ _UNFINISHED = [
 ]
 _BUSY_S = 30.0
 
-
-def is_idle(instance: dg.DagsterInstance) -> bool:
-    """Whether no run is under way: one that is could write again what is being removed."""
-    return not instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED), limit=1)
+# Repository and sensor: the only one whose ticks log whom they are about, and Dagster keeps logs longer than ticks.
+_TICK_LOGS = ["__repository__", "new_connections"]
 
 
-def forget(
-    instance: dg.DagsterInstance, account_keys: Collection[str], *, ledger: Iterable[Entry], before: float
-) -> int:
-    """Remove `account_keys` from the instance; how many runs and cells went. `before`: ticks older than this go too.
+def under_way(instance: dg.DagsterInstance, names: Names, ours: Collection[dg.AssetKey]) -> int:
+    """How many unfinished runs and backfills could still write what is being removed.
 
-    `ledger`: the newest entry of every cell of the accounts that stay, which are shown in the grid again.
+    Runs over other accounts are none of them. Runs of `ours` without partitions are: they write about everybody.
     """
-    storage = cast("SqlEventLogStorage", instance.event_log_storage)
-    run_ids = _runs_about(storage, account_keys)
-    run_ids |= {run.run_id for run in instance.get_runs() if _names(run, account_keys)}
-    assets = instance.all_asset_keys()
-    for run_id in run_ids:
-        instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
-        _remove_shard(storage, run_id)
-    cells = _delete_cells(storage, account_keys)
-    for key in account_keys:
+    known = instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    runs = [
+        run
+        for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
+        if (_covers(run, names, known) if _is_partitioned(run) else _touches(run, ours))
+    ]
+    backfills = [backfill_id for backfill_id, status, _ in _backfills(instance, names) if status not in _ENDED]
+    return len(runs) + len(backfills)
+
+
+def forget(instance: dg.DagsterInstance, names: Names) -> int:
+    """Remove the accounts from the instance; how many runs and cells went. Safe to be called again after a crash."""
+    if not names:
+        return 0
+    events = StoredEvents(instance, names)
+    naming = events.runs()
+    tagged = {run.run_id for run in instance.get_runs() if _is_tagged(run, names)}
+    deleted = 0
+    for run_id in naming | tagged:
+        accounts = events.accounts_of(run_id)
+        run = instance.get_run_by_id(run_id) if run_id else None
+        if run_id:
+            instance.compute_log_manager.delete_logs(prefix=[run_id])
+        if run is None:
+            continue
+        stay = accounts - names.keys
+        if not stay and (accounts or _is_partitioned(run)):
+            instance.delete_run(run_id)
+            events.remove_file(run_id)
+            deleted += 1
+        else:
+            _clean_run(instance, run, names, stay)
+    cells = events.clean([run_id for run_id in naming if not run_id or instance.has_run(run_id)])
+    for key in names.keys:
         instance.delete_dynamic_partition(str(ACCOUNTS.name), key)
-    instance.wipe_asset_cached_status(assets)
-    _purge_ticks(instance, before)
-    GridReporter(instance).report(_results(ledger, run_ids))
-    compact(Path(instance.root_directory) if instance.is_persistent else None)
-    return len(run_ids) + cells
+    _clean_backfills(instance, names)
+    _clean_ticks(instance, names)
+    return deleted + cells
 
 
-def newest_entries(db: sa.Connection, keys: Collection[str]) -> list[Entry]:
-    """The newest written entry of every cell but those of `keys`."""
-    return [entry for entry in sync_logs.newest_cells(db) if entry.account_key not in keys]
-
-
-def compact(home: Path | None) -> None:
-    """SQLite keeps deleted text in free pages, and files of runs in the log; both are rewritten without it."""
-    if home is None:
-        return
-    for path in [*home.glob("history/*.db"), *home.glob("history/runs/*.db"), *home.glob("schedules/*.db")]:
-        with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as database:
-            database.execute("vacuum")
-            database.execute("pragma wal_checkpoint(truncate)")
-
-
-def _runs_about(storage: SqlEventLogStorage, account_keys: Collection[str]) -> set[str]:
-    table = SqlEventLogStorageTable
-    statement = sa.select(table.c.run_id).where(_cells_of(account_keys)).distinct()
+def scrub_dagster(instance: dg.DagsterInstance, *, rewrite: bool) -> None:
+    """Write Dagster's databases anew without what was removed. Raises `ScrubbingWaitsError`."""
+    storage = cast("SqlEventLogStorage", instance.event_log_storage)
     with storage.index_connection() as db:
-        return {row[0] for row in db.execute(statement) if row[0]}
+        if db.dialect.name == "postgresql":
+            metadata = (SqlEventLogStorageMetadata, RunStorageSqlMetadata, ScheduleStorageSqlMetadata)
+            scrub_postgresql(db, {table for each in metadata for table in each.tables}, rewrite=rewrite)
+            return
+    if instance.is_persistent:
+        home = Path(instance.root_directory)
+        for path in [*home.glob("history/*.db"), *home.glob("history/runs/*.db"), *home.glob("schedules/*.db")]:
+            with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as database:
+                scrub_sqlite(database)
 
 
-def _delete_cells(storage: SqlEventLogStorage, account_keys: Collection[str]) -> int:
-    """Events without a run (what the command line had reported), and what assets and checks remember of any."""
-    table = SqlEventLogStorageTable
-    ids = sa.select(table.c.id).where(_cells_of(account_keys))
-    with storage.index_connection() as db:
-        db.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
-        count = int(db.execute(table.delete().where(_cells_of(account_keys))).rowcount)
-        last = AssetKeyTable.c.last_materialization
-        db.execute(AssetKeyTable.update().where(_mentions(last, account_keys)).values(last_materialization=None))
-        evaluation = sa.cast(AssetCheckExecutionsTable.c.evaluation_event, sa.Text)
-        db.execute(AssetCheckExecutionsTable.delete().where(_mentions(evaluation, account_keys)))
-    with storage.run_connection(RUNLESS_RUN_ID) as db:  # SQLite keeps a second copy by run
-        db.execute(table.delete().where(_cells_of(account_keys)))
-    return count
+_ENDED = {status.value for status in BULK_ACTION_TERMINAL_STATUSES}
 
 
-def _mentions(column: sa.ColumnElement[str], account_keys: Collection[str]) -> sa.ColumnElement[bool]:
-    return sa.or_(*(column.contains(key, autoescape=True) for key in account_keys))
+def _is_partitioned(run: dg.DagsterRun) -> bool:
+    return any(name.startswith(("dagster/partition", RANGE_START)) for name in run.tags)
 
 
-def _cells_of(account_keys: Collection[str]) -> sa.ColumnElement[bool]:
-    column = SqlEventLogStorageTable.c.partition
-    return sa.or_(*(column.startswith(f"{key}|", autoescape=True) for key in account_keys))
+def _touches(run: dg.DagsterRun, ours: Collection[dg.AssetKey]) -> bool:
+    checks = {check.asset_key for check in run.asset_check_selection or ()}
+    return not checks.union(run.asset_selection or ()).isdisjoint(ours)
 
 
-def _names(run: dg.DagsterRun, account_keys: Collection[str]) -> bool:
-    """Whether a run's tags name one of the accounts, as its own or as an end of its range."""
-    words = {part for value in run.tags.values() for text in value.split(",") for part in text.split("|")}
-    return any(key in words for key in account_keys)
+def _covers(run: dg.DagsterRun, names: Names, known: Sequence[str]) -> bool:
+    """Whether one of the accounts is named by the run's tags or stands between the ends of its range."""
+    if _is_tagged(run, names):
+        return True
+    first, last = (run.tags.get(tag, "").rpartition("|")[0] for tag in (RANGE_START, RANGE_END))
+    if first not in known or last not in known:
+        return False
+    return not names.keys.isdisjoint(known[known.index(first) : known.index(last) + 1])
 
 
-def _remove_shard(storage: SqlEventLogStorage, run_id: str) -> None:
-    if isinstance(storage, SqliteEventLogStorage):
-        shard = Path(storage.path_for_shard(run_id))
-        for path in (shard, *(shard.with_name(shard.name + end) for end in ("-wal", "-shm", "-journal"))):
-            path.unlink(missing_ok=True)
+def _is_tagged(run: dg.DagsterRun, names: Names) -> bool:
+    return any(names.are_in(value) for value in run.tags.values())
 
 
-def _purge_ticks(instance: dg.DagsterInstance, before: float) -> None:
-    """Ticks keep the partitions they added and the lines they logged."""
-    for state in instance.all_instigator_state():
-        for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id):
-            if tick.log_key:
-                instance.compute_log_manager.delete_logs(log_key=tick.log_key)
-        instance.purge_ticks(state.instigator_origin_id, state.selector_id, before)
+def _clean_run(instance: dg.DagsterInstance, run: dg.DagsterRun, names: Names, stay: Collection[str]) -> None:
+    """A run that others share: its range shrinks to them, other tags lose the name."""
+    tags = {name: FORGOTTEN for name, value in run.tags.items() if names.are_in(value)}
+    order = [key for key in instance.get_dynamic_partitions(str(ACCOUNTS.name)) if key in stay]
+    for tag, index in ((RANGE_START, 0), (RANGE_END, -1)):
+        if tag in tags and order:
+            tags[tag] = f"{order[index]}|{run.tags[tag].rpartition('|')[2]}"
+    if tags:
+        instance.add_run_tags(run.run_id, tags)
+    runs = cast("SqlRunStorage", instance.run_storage)
+    this = RunsTable.c.run_id == run.run_id
+    with runs.connect() as db:
+        body = db.execute(sa.select(RunsTable.c.run_body).where(this)).scalar_one()
+        if names.are_in(body) and (cleaned := names.without_them(body, dg.DagsterRun)):
+            db.execute(RunsTable.update().where(this).values(run_body=cleaned))
 
 
-def _results(ledger: Iterable[Entry], run_ids: Collection[str]) -> Iterator[AccountDayResult]:
-    assets: dict[str, AssetName] = {name: name for name in get_args(AssetName)}
-    for entry in ledger:
-        if entry.run_id in run_ids and entry.asset in assets:
-            yield AccountDayResult(
-                assets[entry.asset],
-                entry.account_key,
-                entry.date,
-                "complete" if entry.status == "complete" else "partial",
-                rows=entry.rows,
-                calls=entry.calls,
-                absences=entry.absences,
+def _backfills(instance: dg.DagsterInstance, names: Names) -> list[tuple[str, str, str]]:
+    """Id, status and body of the backfills that name the accounts."""
+    table = BulkActionsTable
+    mentioned = sa.or_(*(table.c.body.contains(word, autoescape=True) for word in names.spellings))
+    with cast("SqlRunStorage", instance.run_storage).connect() as db:
+        return [
+            (row.key, row.status, row.body)
+            for row in db.execute(sa.select(table.c.key, table.c.status, table.c.body).where(mentioned))
+            if names.are_in(row.body)
+        ]
+
+
+def _clean_backfills(instance: dg.DagsterInstance, names: Names) -> None:
+    """Backfills of others stay without the accounts; Dagster has no call for either."""
+    for backfill_id, _, body in _backfills(instance, names):
+        cleaned = names.without_them(body, PartitionBackfill)
+        this, tags = BulkActionsTable.c.key == backfill_id, BackfillTagsTable
+        with cast("SqlRunStorage", instance.run_storage).connect() as db:
+            if cleaned is None or "|" not in cleaned:
+                db.execute(BulkActionsTable.delete().where(this))
+                db.execute(tags.delete().where(tags.c.backfill_id == backfill_id))
+            else:
+                db.execute(BulkActionsTable.update().where(this).values(body=cleaned))
+                for row in db.execute(
+                    sa.select(tags.c.id, tags.c.value).where(tags.c.backfill_id == backfill_id)
+                ).all():
+                    if names.are_in(row.value or ""):
+                        db.execute(tags.update().where(tags.c.id == row.id).values(value=FORGOTTEN))
+
+
+def _clean_ticks(instance: dg.DagsterInstance, names: Names) -> None:
+    """Ticks keep the partitions they added, and logs of their own; daemons keep their last errors.
+
+    The ticks stay without the names: from a schedule's newest one the daemon knows which nights are done.
+    """
+    instance.compute_log_manager.delete_logs(prefix=_TICK_LOGS)
+    table = JobTickTable
+    with cast("SqlScheduleStorage", instance.schedule_storage).connect() as db:
+        mentioned = sa.or_(*(table.c.tick_body.contains(word, autoescape=True) for word in names.spellings))
+        for row in db.execute(sa.select(table.c.id, table.c.tick_body).where(mentioned)).all():
+            if log_key := json.loads(row.tick_body).get("log_key"):
+                instance.compute_log_manager.delete_logs(log_key=log_key)
+            cleaned, this = names.without_them(row.tick_body, TickData), table.c.id == row.id
+            db.execute(
+                table.delete().where(this) if cleaned is None else table.update().where(this).values(tick_body=cleaned)
             )
+    with cast("SqlRunStorage", instance.run_storage).connect() as db:
+        for beat in db.execute(sa.select(DaemonHeartbeatsTable.c.id, DaemonHeartbeatsTable.c.body)).all():
+            if names.are_in(beat.body or ""):  # errors of the last minutes; the daemon writes the next beat
+                db.execute(DaemonHeartbeatsTable.delete().where(DaemonHeartbeatsTable.c.id == beat.id))

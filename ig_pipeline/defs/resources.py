@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading, scrub
+from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading
+from ig_pipeline.storage.scrubbing import scrub
 from ig_pipeline.sync.results import AccountDayResult, AssetName, AudienceAsset
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 
@@ -149,9 +150,9 @@ class Pipeline:
         with plain_errors(), self._engine().begin() as db:
             yield db
 
-    def scrub(self) -> None:
-        """Let nothing deleted linger in the database's files. Raises `DatabaseError`."""
-        scrub(self._engine())
+    def scrub(self, *, rewrite: bool) -> None:
+        """Let nothing deleted linger in the database's files, see `storage.scrubbing`. Raises `DatabaseError`."""
+        scrub(self._engine(), rewrite=rewrite)
 
     def _engine(self) -> sa.Engine:
         """One engine per process and URL, its tables up to date: `dagster dev` in a fresh clone has no others."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.naming import check_key
-from ig_pipeline.media_store.parts import SUFFIX, Part, store_errors, sweep_parts
+from ig_pipeline.media_store.parts import SUFFIX, Part, remove_folder, store_errors, sweep_parts
 from ig_pipeline.media_store.sniffing import FileType
 
 
@@ -78,6 +78,13 @@ class LocalFolder:
         """See `Store.delete`."""
         with store_errors():
             self.path_of(key).unlink(missing_ok=True)
+
+    def delete_folder(self, folder: str) -> int:
+        """See `Store.delete_folder`."""
+        files = sum(1 for _ in self.keys(folder))
+        with store_errors():
+            remove_folder(self.path_of(folder))
+        return files
 
     def sweep(self) -> int:
         """See `Store.sweep`."""

@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.naming import check_key
-from ig_pipeline.media_store.parts import Part, store_errors, sweep_parts
+from ig_pipeline.media_store.parts import Part, remove_folder, store_errors, sweep_parts
 from ig_pipeline.media_store.sniffing import FileType
 from ig_pipeline.redaction import redact
 
@@ -103,6 +103,15 @@ class ObjectStorage:
         """See `Store.delete`."""
         with _refusals(f"delete {key}"), suppress(*_MISSING):
             obstore.delete(self._store, check_key(key))
+
+    def delete_folder(self, folder: str) -> int:
+        """See `Store.delete_folder`."""
+        keys = list(self.keys(folder))
+        for key in keys:
+            self.delete(key)
+        with store_errors():
+            remove_folder(self._spool / check_key(folder))
+        return len(keys)
 
     def sweep(self) -> int:
         """See `Store.sweep`."""

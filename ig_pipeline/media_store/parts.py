@@ -8,8 +8,9 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ig_pipeline.media_store.errors import StoreError, StoreFullError
@@ -137,6 +138,12 @@ def sweep_parts(folder: Path) -> int:
         finally:
             os.close(descriptor)
     return swept
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with what is in it; none is fine."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 @contextmanager

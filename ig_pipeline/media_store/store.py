@@ -49,5 +49,8 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove a file; none by that key is fine. Raises `StoreError`."""
 
+    def delete_folder(self, folder: str) -> int:
+        """Remove what is below `folder`, parts included, and itself; how many files. Raises `StoreError`."""
+
     def sweep(self) -> int:
         """Remove parts that died with their process; their number."""

@@ -23,7 +23,6 @@ from pydantic import SecretStr
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ig_pipeline.redaction import redact
-from ig_pipeline.storage.tables import metadata
 
 VERSION_TABLE = "ig_pipeline_alembic_version"
 """Dagster keeps the default name: both may live in one PostgreSQL database."""
@@ -133,26 +132,6 @@ def pending_migrations(engine: sa.Engine) -> list[str]:
     with _known_revisions():
         newest_first = [revision.revision for revision in script.iterate_revisions("head", applied or "base")]
     return newest_first[::-1]
-
-
-def scrub(engine: sa.Engine) -> None:
-    """Take what was deleted out of the files as well: rows of a person who is to be forgotten.
-
-    SQLite overwrites what it deletes, but pages that were reordered before and its log keep old copies. PostgreSQL
-    keeps dead rows until their tables are written anew; its log, its replicas and backups are the operator's.
-    Not inside a transaction. Raises `DatabaseUnreachableError`.
-    """
-    with plain_errors(), engine.connect() as db:
-        driver = db.connection.driver_connection
-        if isinstance(driver, sqlite3.Connection):
-            driver.execute("vacuum")
-            driver.execute("pragma wal_checkpoint(truncate)")
-            return
-        db.execution_options(isolation_level="AUTOCOMMIT")
-        for table in sorted(sa.inspect(db).get_table_names()):
-            # Our tables alone: Dagster's may live beside them.
-            if table in metadata.tables:
-                db.exec_driver_sql(f'vacuum full "{table}"')
 
 
 @contextmanager

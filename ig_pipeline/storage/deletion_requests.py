@@ -1,7 +1,7 @@
 """`deletion_requests`: somebody asked to be forgotten. Until it is done the row says whom; then it is a tombstone.
 
-The caller's transaction ends syncing and deletes what it can; files and Dagster's storage follow, by whoever runs
-`done` at the end. A tombstone holds a code, two instants and counts, and nothing that names anybody.
+The caller's transaction ends syncing and deletes what it can; files and Dagster's storage follow, by whoever calls
+`unname` and `done` at the end. A tombstone holds a code, two instants and counts, and nothing that names anybody.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.connections import Connection, disconnect, lock
+from ig_pipeline.storage.connections import Connection, disconnect, list_connections, lock
 from ig_pipeline.storage.tables import deletion_requests as table
 from ig_pipeline.storage.user_data import erase_account
 
@@ -33,11 +33,15 @@ class Target:
     email: str
     account_id: str
     account_key: str
+    username: str = ""
 
 
 @dataclass(frozen=True)
 class DeletionRequest:
-    """A request and what became of it. Times are UTC; `erased`: kind of thing → how many."""
+    """A request and what became of it. Times are UTC; `erased`: kind of thing → how many.
+
+    Without targets and not completed: everything is erased, and files of databases still have to be written anew.
+    """
 
     id: int
     code: str
@@ -50,15 +54,30 @@ class DeletionRequest:
 
 
 def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Origin, now: datetime) -> DeletionRequest:
-    """Stop syncing, destroy the tokens, delete the history, and queue the rest. Without connections: done at once."""
-    targets: list[Target] = []
-    erased: dict[str, int] = {}
+    """Stop syncing, destroy the tokens, delete the history, and queue the rest. Without connections: done at once.
+
+    Who asks again while it is under way gets the request that is there.
+    """
     for connection in connections:
         lock(db, connection.id)
+    asked = {target.connection_id: earlier for earlier in waiting(db) for target in earlier.targets}
+    new = [connection for connection in connections if connection.id not in asked]
+    if connections and not new:
+        return asked[connections[0].id]
+    targets: list[Target] = []
+    erased: dict[str, int] = {}
+    for connection in new:
         disconnect(db, connection.id, now=now)
         _add(erased, erase_account(db, connection))
         targets.append(
-            Target(connection.id, connection.u_id, connection.email, connection.account_id, connection.account_key)
+            Target(
+                connection.id,
+                connection.u_id,
+                connection.email,
+                connection.account_id,
+                connection.account_key,
+                connection.username,
+            )
         )
     values = {
         "code": new_code(),
@@ -74,7 +93,7 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
 
 
 def waiting(db: sa.Connection) -> list[DeletionRequest]:
-    """Requests whose files and cells are still there, oldest first."""
+    """Requests that are not completed, oldest first."""
     return _select(db, table.c.status == REQUESTED)
 
 
@@ -84,15 +103,37 @@ def by_code(db: sa.Connection, code: str) -> DeletionRequest | None:
     return found[0] if found else None
 
 
-def done(db: sa.Connection, deletion: DeletionRequest, erased: Mapping[str, int], *, now: datetime) -> None:
-    """Turn a request into its tombstone: nobody is named any more. `erased` adds to what was counted before."""
+def unname(db: sa.Connection, deletion: DeletionRequest, counts: Mapping[str, int]) -> None:
+    """Everything is erased: the row names nobody any more. `counts` adds to what was counted before."""
     total = dict(deletion.erased)
-    _add(total, erased)
-    db.execute(
-        sa.update(table)
-        .where(table.c.id == deletion.id)
-        .values(status=DONE, targets=[], erased=total, completed_at=now)
-    )
+    _add(total, counts)
+    db.execute(sa.update(table).where(table.c.id == deletion.id).values(targets=[], erased=total))
+
+
+def done(db: sa.Connection, deletion: DeletionRequest, *, now: datetime) -> None:
+    """The files are written anew too: from now on the row is a tombstone."""
+    db.execute(sa.update(table).where(table.c.id == deletion.id).values(status=DONE, completed_at=now))
+
+
+def names_of(db: sa.Connection, deletion: DeletionRequest) -> set[str]:
+    """Words that mean the accounts of `deletion` and nobody who stays: keys, usernames, account ids, emails.
+
+    Two users may have connected the same account, and one user two: what a connection that stays goes by is no such
+    word.
+    """
+    leaving = {target.connection_id for target in deletion.targets}
+    stay = {
+        word
+        for connection in list_connections(db)
+        if connection.id not in leaving
+        for word in (connection.account_key, connection.username, connection.account_id, connection.email)
+    }
+    words = {
+        word
+        for target in deletion.targets
+        for word in (target.account_key, target.username, target.account_id, target.email)
+    }
+    return {word for word in words if word} - stay
 
 
 def new_code() -> str:

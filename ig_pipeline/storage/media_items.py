@@ -94,6 +94,26 @@ def paths_of_account_alone(db: sa.Connection, u_id: int, account_id: str) -> lis
     return list(db.execute(statement).scalars())
 
 
+def lodgers(db: sa.Connection, u_id: int, account_id: str, folder: str) -> list[dict[str, Any]]:
+    """A row of each path below `folder` that leads a row of another account there: equal bytes are stored once."""
+    statement = (
+        sa.select(table)
+        .where(
+            table.c.u_id == u_id,
+            table.c.account_id != account_id,
+            table.c.file_path.startswith(f"{folder}/", autoescape=True),
+        )
+        .order_by(table.c.id)
+    )
+    first = {row.file_path: dict(row._mapping) for row in reversed(db.execute(statement).all())}
+    return list(first.values())
+
+
+def move(db: sa.Connection, u_id: int, old: str, new: str) -> None:
+    """Let every row that leads to `old` lead to `new`."""
+    db.execute(sa.update(table).where(table.c.u_id == u_id, table.c.file_path == old).values(**_place(new)))
+
+
 def shown_of_day(db: sa.Connection, u_id: int, account_id: str, day: date, *, limit: int) -> list[str]:
     """Paths of some files posted on a Pacific day: pictures before videos, the oldest first."""
     statement = (

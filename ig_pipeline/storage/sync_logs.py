@@ -100,18 +100,6 @@ def days_written_by_account(db: sa.Connection, asset: str, *, first: date, last:
     return written
 
 
-def newest_cells(db: sa.Connection) -> list[Entry]:
-    """The newest entry of every cell whose rows are in the database, of all accounts."""
-    newest = (
-        sa.select(sa.func.max(table.c.id).label("id"))
-        .where(table.c.status.in_(WRITTEN))
-        .group_by(table.c.account_key, table.c.asset, table.c.date)
-        .subquery()
-    )
-    rows = db.execute(_entries().join(newest, newest.c.id == table.c.id).order_by(table.c.id))
-    return [Entry(**row._mapping) for row in rows]
-
-
 def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit: int = 20) -> list[Entry]:
     """The newest failed cells, newest first."""
     statement = _entries().where(table.c.status == "failed")

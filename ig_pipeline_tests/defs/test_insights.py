@@ -70,7 +70,7 @@ def test_one_bad_account_is_red_and_holds_back_nobody(tmp_path: Path) -> None:
             assert status_of(instance, defs, asset) == (cells("ana", "cid"), cells("bea"))
         failure = next(event for event in run.all_events if event.is_step_failure).step_failure_data
         assert failure.user_failure_data is not None
-        assert failure.user_failure_data.description == "9 of 27 cells failed. Access to bea has ended."
+        assert failure.user_failure_data.description == "9 of 27 cells failed. bea: Access to bea has ended."
         assert failure.user_failure_data.metadata["failed"].value == (
             "| account | days | assets | why |\n|---|---|---|---|\n"
             "| bea | 2026-10-01 to 2026-10-03 (3) | account_insights, daily_metrics, media_engagement "

@@ -192,3 +192,17 @@ def test_a_setting_that_names_no_store_is_refused_in_words(url: str, tmp_path: P
     with pytest.raises(StoreUrlError, match="IG_PIPELINE_MEDIA_URL") as caught:
         open_store(settings)
     assert "secret" not in str(caught.value)
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_its_neighbours_stay(store: Store, tmp_path: Path) -> None:
+    for account in ("17", "171"):
+        part = store.begin(f"{FOLDER}/{account}", "20260102_030405_17")
+        part.write([b"x"])
+        store.commit(part, f"{FOLDER}/{account}/20260102_030405_17.jpg", JPEG)
+    left = store.begin(f"{FOLDER}/17", "20260102_030405_18")
+    left.write([b"unfinished"])
+    left.close()
+    assert store.delete_folder(f"{FOLDER}/17") == 1
+    assert store.delete_folder(f"{FOLDER}/17") == 0
+    assert list(store.keys(FOLDER)) == [f"{FOLDER}/171/20260102_030405_17.jpg"]
+    assert not [path for path in tmp_path.rglob("*") if path.name == "17"]

@@ -28,8 +28,8 @@ from ig_pipeline.storage.database import (
     open_engine,
     pending_migrations,
     reading,
-    scrub,
 )
+from ig_pipeline.storage.scrubbing import ScrubbingWaitsError, scrub
 from ig_pipeline.storage.tables import metadata
 from ig_pipeline_tests.postgres import PostgresServer
 from ig_pipeline_tests.storage.side_by_side import at_once
@@ -239,19 +239,52 @@ def test_what_is_deleted_leaves_the_files_of_sqlite(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_what_is_deleted_leaves_the_tables_of_postgresql(postgres: PostgresServer, postgres_url: str) -> None:
-    engine = open_engine(SecretStr(postgres_url))
+def canary_in_postgresql(url: str) -> sa.Engine:
+    """A database of ours in which a user was deleted that the planner's statistics know."""
+    engine = open_engine(SecretStr(url))
     migrate(engine)
+    emails = "select 'canary@b.example-' || n, now() from generate_series(1, 9) n"
     with engine.begin() as db:
-        db.execute(sa.text("insert into users (email, created_at) values ('canary@b.example', now())"))
+        db.execute(sa.text(f"insert into users (email, created_at) {emails}"))
+        db.execute(sa.text("analyze users"))
     with engine.begin() as db:
         db.execute(sa.text("delete from users"))
+    return engine
+
+
+def test_what_is_deleted_leaves_the_tables_of_postgresql(postgres: PostgresServer, postgres_url: str) -> None:
+    engine = canary_in_postgresql(postgres_url)
     scrub(engine)
     engine.dispose()
     postgres.execute("checkpoint")
     files = [path for path in (postgres.data / "base").rglob("*") if path.is_file()]
     assert files
     assert [path for path in files if b"canary@b.example" in path.read_bytes()] == []
+
+
+def test_a_table_in_use_is_waited_for_a_moment_and_an_old_reader_is_noticed(postgres_url: str) -> None:
+    engine = open_engine(SecretStr(postgres_url))
+    migrate(engine)
+    with engine.connect() as reader:
+        reader.execution_options(isolation_level="REPEATABLE READ")
+        reader.execute(sa.text("select 1 from metrics"))
+        with engine.begin() as db:
+            db.execute(sa.text("insert into users (email, created_at) values ('canary@b.example', now())"))
+            db.execute(sa.text("delete from users"))
+        with pytest.raises(ScrubbingWaitsError, match="metrics is in use"):
+            scrub(engine)
+        scrub(engine, rewrite=False)  # keeps nobody out
+    with engine.connect() as reader:
+        reader.execution_options(isolation_level="REPEATABLE READ")
+        reader.execute(sa.text("select 1"))
+        with engine.begin() as db:
+            db.execute(sa.text("insert into users (email, created_at) values ('canary@b.example', now())"))
+        with engine.begin() as db:
+            db.execute(sa.text("delete from users"))
+        with pytest.raises(ScrubbingWaitsError, match="still sees what was deleted from users"):
+            scrub(engine)
+    scrub(engine)
+    engine.dispose()
 
 
 # What a webserver, a daemon, a run and a command line do to one file: open it, bring it up to date, read and write.

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage import connections, daily_metrics, deletion_requests, media_items, oauth_states, sync_requests
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.storage.database import reading, scrub
+from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.scrubbing import scrub
 from ig_pipeline.storage.tables import metadata
 from ig_pipeline.storage.user_data import erase_known, export
 from ig_pipeline_tests.postgres import PostgresServer
@@ -91,7 +92,8 @@ def forget(database: sa.Engine, gone: Connection) -> str:
         asked = deletion_requests.request(db, [gone], origin="admin", now=NOW)
     with database.begin() as db:
         erased = erase_known(db, gone.u_id, gone.account_id, gone.account_key, gone.email)
-        deletion_requests.done(db, asked, erased, now=NOW)
+        deletion_requests.unname(db, asked, erased)
+        deletion_requests.done(db, asked, now=NOW)
     scrub(database)
     return asked.code
 
