@@ -4,10 +4,11 @@ A row is marked only when a run with its tag exists: a crash anywhere between is
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 
 import dagster as dg
+import sqlalchemy as sa
 
 from ig_pipeline.defs.first_backfills import INTERVAL_SECONDS, RUNS_A_TICK
 from ig_pipeline.defs.insights import GRID_ASSETS
@@ -16,9 +17,10 @@ from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, runs_answering
 from ig_pipeline.graph_api.days import instagram_day
-from ig_pipeline.storage import connections, sync_requests
-from ig_pipeline.storage.connections import CONNECTED
+from ig_pipeline.storage import connections, sync_logs, sync_requests
+from ig_pipeline.storage.connections import CONNECTED, Connection
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.ledger import RETRY
 from ig_pipeline.sync.plan import DayRequest, plan_requests
 
 ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS, "media_files": [MEDIA_FILES]}
@@ -41,20 +43,24 @@ def requested_syncs(
     with pipeline.reading() as db:
         under_way = sync_requests.launched(db)
         due = sync_requests.due(db, now=pipeline.clock())
-        connected = {item.account_key for item in connections.list_connections(db, statuses=[CONNECTED])}
+        connected = {item.account_key: item for item in connections.list_connections(db, statuses=[CONNECTED])}
+        healed = {request.id for request in due if _is_healed(db, request, connected)}
     settle(context.instance, pipeline, under_way)
     known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
     launched = runs_answering(context.instance, [request.id for request in due])
-    refused = {request.id: _refusal(request, connected) for request in due if request.id not in launched}
-    if launched or any(refused.values()):
+    left = [request for request in due if request.id not in launched]
+    refused = {request.id: reason for request in left if (reason := _refusal(request, connected))}
+    if launched or refused or healed:
         with pipeline.writing() as db:
             for request_id, run in launched.items():
                 sync_requests.mark_launched(db, request_id, run_id=run.run_id, now=pipeline.clock())
             for request_id, reason in refused.items():
-                if reason:
-                    sync_requests.mark_failed(db, request_id, detail=reason)
+                sync_requests.mark_failed(db, request_id, detail=reason)
+            for request_id in healed - launched.keys():
+                sync_requests.mark_done(db, request_id, detail="Another run has filled these days meanwhile.")
+    settled = refused.keys() | healed
     # An account that is not in the grid yet is added within seconds by the sensor of new connections.
-    new = [request for request in due if refused.get(request.id, "") is None and request.account_key in known]
+    new = [request for request in left if request.id not in settled and request.account_key in known]
     runs = ask_for(context.instance, pipeline, new, known)
     if not runs:
         return dg.SkipReason(f"Nothing new is due; {len(under_way)} requests are under way.")
@@ -115,7 +121,16 @@ def ask_for(
     return runs
 
 
-def _refusal(request: SyncRequest, connected: set[str]) -> str | None:
+def _is_healed(db: sa.Connection, request: SyncRequest, connected: Mapping[str, Connection]) -> bool:
+    """Whether the days of an attempt after an outage are there already: somebody did not want to wait for it."""
+    connection = connected.get(request.account_key)
+    if request.requested_by != RETRY or connection is None:
+        return False
+    assets, first, last = request.options["assets"], request.first, request.last
+    return not sync_logs.lacks(db, connection, assets=assets, first=first, last=last, since=request.created_at)
+
+
+def _refusal(request: SyncRequest, connected: Collection[str]) -> str | None:
     """Why this request can never become a run; None when it can."""
     if request.kind not in ASSETS_OF:
         return f"No asset fills requests of the kind {request.kind}."

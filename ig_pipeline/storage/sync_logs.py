@@ -136,6 +136,29 @@ def failed_runs(
     return {(asset, day): number for asset, day, number in db.execute(statement)}
 
 
+def lacks(
+    db: sa.Connection, connection: Connection, *, assets: Collection[str], first: date, last: date, since: datetime
+) -> bool:
+    """Whether a cell of these that has failed since `since` (UTC) is still as it was: nobody has written it then."""
+    failed, later = table.alias("failed"), table.alias("later")
+    same = [failed.c[name] == later.c[name] for name in ("u_id", "account_id", "asset", "date")]
+    written = sa.exists().where(*same, later.c.status.in_(WRITTEN), later.c.finished_at > failed.c.finished_at)
+    statement = (
+        sa.select(failed.c.id)
+        .where(
+            failed.c.u_id == connection.u_id,
+            failed.c.account_id == connection.account_id,
+            failed.c.asset.in_(assets),
+            failed.c.date.between(first, last),
+            failed.c.status == "failed",
+            failed.c.finished_at >= since,
+            ~written,
+        )
+        .limit(1)
+    )
+    return db.execute(statement).first() is not None
+
+
 def _entries() -> sa.Select[Any]:
     return sa.select(*(table.c[name] for name in _FIELDS))
 

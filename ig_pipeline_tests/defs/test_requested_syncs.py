@@ -25,10 +25,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def ask(world: World, key: str, *, not_before: datetime | None = None, **more: Any) -> int:
-    values: dict[str, Any] = {"kind": "insights", "first": FIRST, "last": LAST, "requested_by": "admin", **more}
+    values: dict[str, Any] = {"kind": "insights", "first": FIRST, "last": LAST, **more}
     with world.pipeline.writing() as db:
         request = sync_requests.enqueue(
-            db, account_key=key, reason="asked", not_before=not_before, now=world.now, **values
+            db, account_key=key, requested_by="admin", reason="asked", not_before=not_before, now=world.now, **values
         )
     return request.id
 
@@ -161,7 +161,7 @@ def test_accounts_that_an_outage_struck_are_tried_again_in_few_runs(tmp_path: Pa
         world.settings = world.settings.model_copy(update={"accounts_per_run": 12})
         world.connect(*keys)
         for key in sorted(keys, key=hash):  # in whatever order they failed
-            ask(world, key, requested_by="retry")
+            ask(world, key)
         runs = world.sensor_tick("requested_syncs")
         assert len(runs) == 10
         assert all(len(run.run_key or "") < 40 for run in runs)

@@ -1,6 +1,7 @@
 """The real engine under Dagster, against the simulator: one account's trouble is one account's."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -111,15 +112,21 @@ def test_of_five_one_revoked_is_red_one_throttled_completes_itself_later_three_a
         assert small.daily(key) == small.truth(key, small.window(DAYS), at=small.clock())
 
 
-def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(real: RealWorld) -> None:
-    small, key = real.small, real.small.world.accounts[0].username
-    small.connect(key)
-    meta_answers = [False]
+@dataclass
+class Line:
+    """The way to Meta."""
+
+    is_up: bool = False
+
+
+def over_a_line(real: RealWorld) -> Line:
+    """From now on every call of `real` goes over the line that is returned, which is down."""
+    line = Line()
 
     def disturb(request: httpx.Request) -> httpx.Response | None:
-        return None if meta_answers[0] else httpx.Response(502, text="<html>Bad Gateway</html>")
+        return None if line.is_up else httpx.Response(502, text="<html>Bad Gateway</html>")
 
-    async def over_a_bad_line(
+    async def fetch(
         settings: Settings,
         cells: Mapping[str, Sequence[date]],
         *,
@@ -127,27 +134,51 @@ def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(
         run_id: str,
         clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
-        async with small.services_over(disturb) as services:
+        async with real.small.services_over(disturb) as services:
             async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
                 yield result
 
-    real.pipeline = Pipeline(settings_of=lambda: real.settings, clock=small.clock, fetch=over_a_bad_line)
+    real.pipeline = Pipeline(settings_of=lambda: real.settings, clock=real.small.clock, fetch=fetch)
     real.definitions = build(real.pipeline)
+    return line
+
+
+def test_an_attempt_whose_days_somebody_has_filled_meanwhile_is_done_without_a_run(real: RealWorld) -> None:
+    small, key = real.small, real.small.world.accounts[0].username
+    small.connect(key)
+    real.add_to_grid(key)
+    line = over_a_line(real)
+    assert not run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    line.is_up = True
+    small.clock.advance(timedelta(minutes=1))
+    assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    small.clock.advance(PAUSES[0] + SLOT)
+    assert not real.sensor_tick("requested_syncs", launch=False)
+    with real.pipeline.reading() as db:
+        (request,) = sync_requests.recent(db)
+    assert (request.status, request.run_id) == ("done", None)
+
+
+def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(real: RealWorld) -> None:
+    small, key = real.small, real.small.world.accounts[0].username
+    small.connect(key)
+    real.settings = real.settings.model_copy(update={"initial_backfill_days": DAYS})
+    line = over_a_line(real)
     (first,) = real.sensor_tick("new_connections", launch=False)
     assert real.run(first).status == dg.DagsterRunStatus.FAILURE
-    everything = {f"{key}|{day}" for day in small.window(30)}
+    everything = cells(real, key)
     assert status_of(real.instance, real.definitions, "daily_metrics") == (set(), everything)
     assert not real.sensor_tick("requested_syncs", launch=False)  # Meta is given a pause
 
     for pause, answers in ((PAUSES[0], False), (PAUSES[1], True)):
         small.clock.advance(pause + SLOT)
-        meta_answers[0] = answers
+        line.is_up = answers
         (again,) = real.sensor_tick("requested_syncs", launch=False)
         assert real.run(again).is_success == answers
         for _ in range(2):  # marked as launched, then as ended
             assert not real.sensor_tick("requested_syncs", launch=False)
     assert status_of(real.instance, real.definitions, "daily_metrics") == (everything, set())
-    assert small.daily(key) == small.truth(key, small.window(30))
+    assert small.daily(key) == small.truth(key, small.window(DAYS))
     with real.pipeline.reading() as db:
         assert [request.status for request in sync_requests.recent(db)] == ["done", "failed"]
 
