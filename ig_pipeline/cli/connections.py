@@ -28,7 +28,7 @@ from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.web.first_history import ask_for_history
+from ig_pipeline.sync.first_history import ask_for_history
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"

@@ -3,7 +3,8 @@
 Names what exists and tells Dagster what became of each cell; fetching is `sync.media_files`'.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 import dagster as dg
 import sqlalchemy as sa
@@ -13,11 +14,14 @@ from ig_pipeline.defs.cell_events import CellEvent, event_of
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import failure_of
 from ig_pipeline.defs.insights import GROUP, POOL, cells_given
+from ig_pipeline.defs.media_requests import options_of, tell_requests
 from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.defs.run_requests import OPTIONS_TAG
 from ig_pipeline.defs.schedules import nightly_runs
 from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.storage import media_items
 from ig_pipeline.storage.database import DatabaseError
+from ig_pipeline.sync.media_files.results import BackfillResult
 from ig_pipeline.sync.results import AccountDayResult
 
 MEDIA_FILES = dg.AssetKey("media_files")
@@ -38,7 +42,8 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
                 description=(
                     "The pictures and videos posted on this day, as files in the media library with a row each in "
                     "`media_items`. Fetched on demand, never by itself: launch it for the days you want, or switch on "
-                    "`nightly_media_files`. Stories only while they live: 24 hours."
+                    "`nightly_media_files`. Stories only while they live: 24 hours. A run whose tag "
+                    f"`{OPTIONS_TAG}` holds flags of the command line as JSON backfills its accounts accordingly."
                 ),
                 kinds={"instagram", "file"},
                 group_name=GROUP,
@@ -52,10 +57,18 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
     def instagram_media_files(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> Iterator[CellEvent]:
+        cells, options = cells_given(context, grid), options_of(context.run)
         results: list[AccountDayResult] = []
-        for result in drain(pipeline.media_cells(cells_given(context, grid), run_id=context.run.run_id)):
+        ended: list[BackfillResult] = []
+        fetching = pipeline.media_cells(cells, run_id=context.run.run_id, options=options, ended=ended.append)
+        for result in drain(fetching):
             results.append(result)
-            yield _shown(event_of(result), pipeline, result)
+            if options is None or not options.dry_run:
+                yield _shown(event_of(result), pipeline, result)
+        if options is not None:
+            yield from tell_requests(context, pipeline, ended, results)
+            if not options.whole or not _all_settled(cells, results):
+                return  # a failed run would turn cells red that it was never meant to settle; its requests have failed
         if failure := failure_of(results):
             raise failure
 
@@ -78,6 +91,11 @@ def nightly_media_files(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """The nightly window again, for files; what the library has costs a page of the listing."""
     return nightly_runs(context, pipeline, assets=[MEDIA_FILES], prefix="nightly-media")
+
+
+def _all_settled(cells: Mapping[str, Sequence[date]], results: Sequence[AccountDayResult]) -> bool:
+    settled = {(result.account_key, result.date) for result in results}
+    return all((key, day) in settled for key, days in cells.items() for day in days)
 
 
 def _shown(event: CellEvent, pipeline: Pipeline, result: AccountDayResult) -> CellEvent:

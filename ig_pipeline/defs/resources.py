@@ -15,6 +15,7 @@ from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading
 from ig_pipeline.storage.scrubbing import scrub
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
 from ig_pipeline.sync.results import AccountDayResult, AssetName, AudienceAsset
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 
@@ -39,9 +40,16 @@ class MediaSource(Protocol):
     """What fetches the media files of cells: the engine, or a stand-in in tests."""
 
     def __call__(
-        self, settings: Settings, cells: Mapping[str, Sequence[date]], *, run_id: str, clock: Clock
+        self,
+        settings: Settings,
+        cells: Mapping[str, Sequence[date]],
+        *,
+        run_id: str,
+        options: BackfillOptions | None,
+        ended: Callable[[BackfillResult], None],
+        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
-        """One result per cell, in the order they are finished."""
+        """One result per cell, in the order they are finished; with `options`, per cell that these settle."""
         ...
 
 
@@ -58,7 +66,13 @@ async def fetch_cells(
 
 
 async def fetch_media_cells(
-    settings: Settings, cells: Mapping[str, Sequence[date]], *, run_id: str, clock: Clock
+    settings: Settings,
+    cells: Mapping[str, Sequence[date]],
+    *,
+    run_id: str,
+    options: BackfillOptions | None,
+    ended: Callable[[BackfillResult], None],
+    clock: Clock,
 ) -> AsyncIterator[AccountDayResult]:
     """The engine of media files, with its own client, database and store for the length of one run."""
     from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
@@ -66,7 +80,7 @@ async def fetch_media_cells(
     from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415 - as above
 
     async with open_services(settings, clock=clock) as services, open_media(settings) as media:
-        async for result in media_file_days(services, media, cells, run_id=run_id):
+        async for result in media_file_days(services, media, cells, run_id=run_id, options=options, ended=ended):
             yield result
 
 
@@ -116,10 +130,17 @@ class Pipeline:
         self._engine()
         return self.fetch(self.settings, cells, assets=assets, run_id=run_id, clock=self.clock)
 
-    def media_cells(self, cells: Mapping[str, Sequence[date]], *, run_id: str) -> AsyncIterator[AccountDayResult]:
-        """Fetch the media files of `cells`: one result per cell."""
+    def media_cells(
+        self,
+        cells: Mapping[str, Sequence[date]],
+        *,
+        run_id: str,
+        options: BackfillOptions | None,
+        ended: Callable[[BackfillResult], None],
+    ) -> AsyncIterator[AccountDayResult]:
+        """Fetch the media files of `cells`: one result per cell; with `options`, per cell that these settle."""
         self._engine()
-        return self.fetch_media(self.settings, cells, run_id=run_id, clock=self.clock)
+        return self.fetch_media(self.settings, cells, run_id=run_id, options=options, ended=ended, clock=self.clock)
 
     def snapshots(
         self, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str

@@ -16,9 +16,17 @@ OPTIONS_TAG = "ig_pipeline/options"
 """What a request says besides account and days, as JSON; assets that take options read it."""
 
 
+_REQUEST = "ig_pipeline/request-"
+
+
 def request_tag(request_id: int) -> str:
     """The name of the tag that a run carries for this row of `sync_requests`; its value is "1"."""
-    return f"ig_pipeline/request-{request_id}"
+    return f"{_REQUEST}{request_id}"
+
+
+def requests_of(run: dg.DagsterRun) -> list[int]:
+    """The rows of `sync_requests` that a run answers."""
+    return [int(name.removeprefix(_REQUEST)) for name in run.tags if name.startswith(_REQUEST)]
 
 
 def run_request(

@@ -3,7 +3,7 @@
 Whoever asks writes a row in the transaction that answers its caller; Dagster's sensor turns due rows into runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,7 +18,10 @@ QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
 
 @dataclass(frozen=True)
 class SyncRequest:
-    """Days `first` to `last` (Instagram's, both included) of one account, not before `not_before` (UTC)."""
+    """Days `first` to `last` (Instagram's, both included) of one account, not before `not_before` (UTC).
+
+    `counts`: what a backfill of media files came to, None before its end and for other kinds.
+    """
 
     id: int
     kind: str
@@ -28,6 +31,7 @@ class SyncRequest:
     requested_by: str
     reason: str
     options: Mapping[str, Any]
+    counts: Mapping[str, int] | None
     not_before: datetime
     status: str
     run_id: str | None
@@ -53,7 +57,7 @@ def enqueue(
     dedupe: str | None = None,
     now: datetime,
 ) -> SyncRequest:
-    """Add a request; while one with the same `dedupe` is not finished, that one is returned instead."""
+    """Add a request; while one with the same `dedupe` is queued, that one is returned instead."""
     values = {
         "kind": kind,
         "account_key": account_key,
@@ -72,7 +76,7 @@ def enqueue(
         return _select(db, table.c.id == made)[0]
     while True:
         insert_unless_there(db, table, values)
-        # The one that was in the way may end, and give its key back, before we look at it.
+        # The one that was in the way may be launched, and give its key back, before we look at it.
         if found := _select(db, table.c.dedupe_key == dedupe):
             return found[0]
 
@@ -117,19 +121,28 @@ def mark_launched(db: sa.Connection, request_id: int, *, run_id: str | None, now
 
 def mark_done(db: sa.Connection, request_id: int, *, run_id: str | None = None, detail: str | None = None) -> bool:
     """The work is finished. False if it was already."""
-    return _move(
-        db, request_id, frm=(QUEUED, LAUNCHED), to=DONE, detail=detail, **({"run_id": run_id} if run_id else {})
-    )
+    told = {name: value for name, value in (("run_id", run_id), ("detail", detail)) if value is not None}
+    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=DONE, **told)
 
 
-def mark_failed(db: sa.Connection, request_id: int, *, detail: str) -> bool:
+def mark_failed(db: sa.Connection, request_id: int, *, detail: str, run_id: str | None = None) -> bool:
     """The work failed, with a sentence for whoever asked. False if its end was known already."""
-    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=FAILED, detail=detail)
+    told = {"run_id": run_id} if run_id else {}
+    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=FAILED, detail=detail, **told)
+
+
+def note_counts(
+    db: sa.Connection, request_ids: Collection[int], account_key: str, *, counts: Mapping[str, int], detail: str | None
+) -> list[int]:
+    """Keep what a run brought for those of the requests that are the account's; their ids."""
+    mine = sa.and_(table.c.id.in_(list(request_ids)), table.c.account_key == account_key)
+    values = {"counts": dict(counts), **({"detail": detail} if detail else {})}
+    return list(db.execute(sa.update(table).where(mine).values(values).returning(table.c.id)).scalars())
 
 
 def _move(db: sa.Connection, request_id: int, *, frm: tuple[str, ...], to: str, **values: object) -> bool:
-    if to in (DONE, FAILED):
-        values["dedupe_key"] = None
+    # Whoever asks for the same again after this means another time.
+    values["dedupe_key"] = None
     result = db.execute(
         sa.update(table).where(table.c.id == request_id, table.c.status.in_(frm)).values(status=to, **values)
     )

@@ -205,6 +205,7 @@ sync_requests = sa.Table(
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("counts", sa.JSON(none_as_null=True)),
     sa.Column("not_before", UtcDateTime, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("dedupe_key", sa.Text, unique=True),

@@ -89,6 +89,8 @@ def request_state(request: SyncRequest, settings: Settings) -> SyncRequestState:
             "account": request.account_key,
             "first": request.first,
             "last": request.last,
+            "options": dict(request.options),
+            "counts": request.counts,
             "status": statuses[request.status],
             "detail": request.detail,
             "run_id": request.run_id,

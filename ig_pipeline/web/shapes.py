@@ -4,7 +4,7 @@ Days are Instagram's: midnight to midnight in America/Los_Angeles. Instants are 
 """
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, Field, StringConstraints
@@ -132,10 +132,14 @@ class SyncRequestState(BaseModel):
     id: int
     kind: str
     account: str
-    first: dt.date
+    first: dt.date = Field(description="First day of the grid that it may fill.")
     last: dt.date
+    options: dict[str, Any] = Field(description="The flags it was asked for with, besides account and days.")
     status: Literal["queued", "launched", "done", "failed"]
-    detail: str | None
+    detail: str | None = Field(description="What is left to do, or why it failed.")
+    counts: dict[str, int] | None = Field(
+        description="What a backfill of media files came to, as `ig-pipeline backfill-instagram --json` names it."
+    )
     run_id: str | None
     url: str
 

@@ -62,12 +62,25 @@ def test_a_request_is_launched_by_one(db: sa.Connection) -> None:
     assert (stored.status, stored.run_id, stored.options) == ("done", "r1", {"assets": ["account_insights"]})
 
 
-def test_what_is_finished_may_be_asked_for_again(db: sa.Connection) -> None:
+def test_what_is_under_way_or_over_may_be_asked_for_again(db: sa.Connection) -> None:
     first = ask(db, dedupe="x")
     sync_requests.mark_launched(db, first.id, run_id="r1", now=NOW)
-    assert ask(db, dedupe="x").id == first.id
-    sync_requests.mark_done(db, first.id)
-    assert ask(db, dedupe="x").id != first.id
+    second = ask(db, dedupe="x")
+    assert second.id != first.id
+    sync_requests.mark_failed(db, second.id, detail="no")
+    assert ask(db, dedupe="x").id not in (first.id, second.id)
+
+
+def test_counts_and_a_sentence_of_the_run_outlive_the_mark_of_its_end(db: sa.Connection) -> None:
+    made, other = ask(db), ask(db)
+    sync_requests.mark_launched(db, made.id, run_id="r1", now=NOW)
+    counts = {"downloaded": 3}
+    assert sync_requests.note_counts(db, [made.id], "somebody", counts=counts, detail=None) == []
+    assert sync_requests.note_counts(db, [made.id], made.account_key, counts=counts, detail="So.") == [made.id]
+    assert sync_requests.mark_done(db, made.id, run_id="r1")
+    stored, untouched = sync_requests.by_id(db, made.id), sync_requests.by_id(db, other.id)
+    assert stored is not None and untouched is not None
+    assert (stored.counts, stored.detail, untouched.counts) == (counts, "So.", None)
 
 
 def test_many_who_ask_for_the_same_at_once_get_one_request(database: sa.Engine) -> None:

@@ -7,7 +7,6 @@ Which days they belong to matters to `days`, how they are shown to the command l
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import GraphError
@@ -19,7 +18,7 @@ from ig_pipeline.storage.database import DatabaseUnreachableError
 from ig_pipeline.sync.failures import STOPPING, innermost
 from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
 from ig_pipeline.sync.media_files.library import Claims, Indexer
-from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult
+from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile, files_of
 from ig_pipeline.sync.session import AccountSession
@@ -28,22 +27,6 @@ logger = logging.getLogger("ig_pipeline.sync.media_files")
 
 # Files listed ahead of the downloads: enough to know how much there is, little enough that URLs are used while fresh.
 _AHEAD = 2_000
-
-
-class Observer(Protocol):
-    """Whoever wants to see a backfill while it goes on."""
-
-    def listed(self, files: list[WantedFile]) -> None:
-        """A post or story was listed, with these files."""
-
-    def received(self, count: int) -> None:
-        """Bytes came; negative when a download begins anew."""
-
-    def finished(self, result: FileResult) -> None:
-        """A file is settled; if it is new, its row is committed."""
-
-    def listing_ended(self) -> None:
-        """All that was asked for is listed. Not called when an error or a limit ended the listing early."""
 
 
 class FilesBackfill:

@@ -11,8 +11,7 @@ from datetime import date, datetime, timedelta
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.media_files.backfill import Observer
-from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Tally
+from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import Window, clip
 from ig_pipeline.sync.results import AccountDayResult, MediaAsset

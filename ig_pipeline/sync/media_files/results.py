@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, get_args
 
 from ig_pipeline.sync.media_files.wanted import WantedFile
 
@@ -45,10 +45,34 @@ class BackfillOptions:
         return self.media_types != "feed"
 
     @property
+    def whole(self) -> bool:
+        """Whether every day of its range is meant to be settled."""
+        return self.feed and self.limit is None and not self.dry_run
+
+    @property
     def flags(self) -> dict[str, Any]:
         """Plain values for a request, under the names of the command line's flags; `from_flags` reads them."""
         since = self.since.isoformat() if self.since else None
         return {"media_type": self.media_types, "limit": self.limit, "since": since, "dry_run": self.dry_run}
+
+    @classmethod
+    def from_flags(cls, flags: Any) -> "BackfillOptions":  # noqa: ANN401 - it came as JSON
+        """What `flags` ask for; those that are left out have the command line's defaults. Raises `ValueError`."""
+        if not isinstance(flags, dict):
+            raise ValueError("flags are an object of names and values")  # noqa: TRY004
+        if unknown := set(flags) - set(cls().flags):
+            raise ValueError(f"there is no flag {', '.join(sorted(unknown))}")
+        given = {**cls().flags, **flags}
+        media_type, limit, since, dry_run = given["media_type"], given["limit"], given["since"], given["dry_run"]
+        if media_type not in get_args(MediaTypes):
+            raise ValueError(f"media_type is one of {', '.join(get_args(MediaTypes))}")
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValueError("limit is a number of files, at least 1")
+        if since is not None and not isinstance(since, str):
+            raise ValueError("since is a day, YYYY-MM-DD")
+        if type(dry_run) is not bool:
+            raise ValueError("dry_run is true or false")
+        return cls(media_type, limit, date.fromisoformat(since) if since else None, None, dry_run)
 
     def left_after(self, results: "Sequence[BackfillResult]") -> "BackfillOptions | None":
         """The same with what is left of the limit, which counts over all `results`; None when nothing is.
@@ -82,6 +106,22 @@ class FileResult:
     """Bytes of the file, when it was downloaded."""
     detail: str | None = None
     error_type: str | None = None
+
+
+class Observer(Protocol):
+    """Whoever wants to see a backfill while it goes on."""
+
+    def listed(self, files: list[WantedFile]) -> None:
+        """A post or story was listed, with these files."""
+
+    def received(self, count: int) -> None:
+        """Bytes came; negative when a download begins anew."""
+
+    def finished(self, result: FileResult) -> None:
+        """A file is settled; if it is new, its row is committed."""
+
+    def listing_ended(self) -> None:
+        """All that was asked for is listed. Not called when an error or a limit ended the listing early."""
 
 
 @dataclass
@@ -144,6 +184,15 @@ class BackfillResult:
     error: str | None = None
     error_type: str | None = None
     retry_at: datetime | None = None
+    continued: bool = False
+    """Whether a request goes on with it after `retry_at`."""
+
+    @property
+    def sentence(self) -> str | None:
+        """Why not everything asked for was had, for people; None when it was."""
+        if self.error is not None or not (failed := self.tally.files["failed"]):
+            return self.error
+        return f"{failed} files could not be fetched: {'; '.join(self.tally.errors[:3])}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -131,7 +131,7 @@ class MediaRun:
         await self._finish(session, backfill_id, result, backfill, rest)
         if options.limit is None:
             await ledger.lose(backfill.error)
-        return result
+        return replace(result, continued=rest is not None)
 
     def _find(self, account_key: str) -> Connection:
         with reading(self.services.engine) as db:

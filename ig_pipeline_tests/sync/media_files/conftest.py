@@ -76,7 +76,9 @@ class Library:
             open_media(small.settings, store=self.store, download_patience=HASTY) as media,
         ):
             cells = dict.fromkeys(keys or (self.key,), days)
-            return [result async for result in media_file_days(services, media, cells, run_id=run_id)]
+            return [
+                result async for result in media_file_days(services, media, cells, run_id=run_id, ended=lambda _: None)
+            ]
 
     def rows(self) -> list[dict[str, Any]]:
         return self.small.rows(tables.media_items)
