@@ -72,10 +72,11 @@ class Album:
         for size, (width, height) in _SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
             for scheme in _SCHEMES:
-                page.emulate_media(color_scheme=scheme)
+                # Without transitions: a picture is taken sooner than colours have faded into each other.
+                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 page.screenshot(path=path.with_stem(f"{path.stem}_{size}_{scheme}"), full_page=True)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name}: wider than a {size}"
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="light", reduced_motion="no-preference")
         desk_width, desk_height = _SIZES["desk"]
         page.set_viewport_size({"width": desk_width, "height": desk_height})
 

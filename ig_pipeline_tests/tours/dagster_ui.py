@@ -129,9 +129,6 @@ def month_of_files_shows_its_pictures(tour: Tour) -> None:
     tour.ask(min(month), max(month), "files-dialog", account=name)
     tour.up.finished_runs(runs + 1)
     assert tour.green(name, FILES) == month
-    tour.open_grid(asset=FILES)
-    expect(tour.page.get_by_text("Materialized (30)").first).to_be_visible()
-    tour.album.take(tour.page, "files-grid")
     newest, *_ = days = days_with_files(tour, name)
     assert len(days) > 10, "a busy account posts on most days"
     for day, picture in ((newest, "files-cell"), (min(set(month) - set(days)), "files-cell-of-a-day-without-posts")):
@@ -146,6 +143,9 @@ def month_of_files_shows_its_pictures(tour: Tour) -> None:
         expect(pictures.first).to_be_visible()
         widths = [picture.evaluate("e => e.complete && e.naturalWidth") for picture in pictures.all()]
         assert all(widths), f"{day}: a picture is not drawn"
+    tour.open_grid(asset=FILES)
+    expect(tour.page.get_by_text("Materialized (30)").first).to_be_visible()
+    tour.album.take(tour.page, "files-grid")
 
 
 def files_of(tour: Tour, name: str, day: date) -> int:
