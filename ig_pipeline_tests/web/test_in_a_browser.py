@@ -22,7 +22,7 @@ WHO = "acme.studio"
 T = TypeVar("T")
 
 pytestmark = [
-    # One browser for both; alone on its worker, because it starts three processes of its own.
+    # On one worker, so that one browser serves both.
     pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(300),
     pytest.mark.skipif(
