@@ -6,6 +6,7 @@ not with NO_COLOR. What is printed is the commands'.
 
 import json
 import os
+import re
 import sys
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,8 @@ from rich.console import Console
 
 # A pipe has no width. Wide enough that no table of ours is cut, for whoever greps in it.
 _PIPE_WIDTH = 160
+# JSON itself escapes only what is below U+0020: the rest of the control characters, and those that turn writing round.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def out() -> Console:
@@ -34,8 +37,11 @@ def chart_width(console: Console) -> int:
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output; dates and times in ISO 8601."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+    """One JSON document on standard output; dates and times in ISO 8601.
+
+    What a terminal would obey or show backwards (in the captions of an export) is written as its escape.
+    """
+    click.echo(_OBEYED.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False, default=_plain)))
 
 
 def replace_what_cannot_be_shown() -> None:
@@ -51,6 +57,10 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _plain(value: object) -> str | float:

@@ -10,6 +10,7 @@ import dagster as dg
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import failure_of
 from ig_pipeline.defs.insights import GROUP, POOL
+from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.storage.connections import CONNECTED, list_connections
@@ -97,7 +98,7 @@ def _metadata(results: Sequence[AccountDayResult]) -> dict[str, dg.MetadataValue
     lines = ["| account | rows | calls | what |", "|---|---|---|---|"]
     for result in results:
         what = result.error or "; ".join(sorted(set(result.absences.values()))) or result.status
-        lines.append(f"| {result.account_key} | {result.rows} | {result.calls} | {what.replace('|', '/')} |")
+        lines.append(f"| {result.account_key} | {result.rows} | {result.calls} | {literal(what)} |")
     return {
         "accounts": dg.MetadataValue.int(len(results)),
         "rows": dg.MetadataValue.int(sum(result.rows for result in results)),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
+from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.partitions import ACCOUNT, DATE, cell_key
 from ig_pipeline.sync.results import AccountDayResult
 
@@ -66,6 +67,8 @@ def _metadata(result: AccountDayResult) -> Metadata:
     }
     shown: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.text(text) for name, text in texts.items() if text}
     if result.absences:
-        lines = "\n".join(f"- **{metric}**: {reason}" for metric, reason in sorted(result.absences.items()))
+        lines = "\n".join(
+            f"- **{literal(metric)}**: {literal(reason)}" for metric, reason in sorted(result.absences.items())
+        )
         shown["not available"] = dg.MetadataValue.md(lines)
     return {**shown, **numbers}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from ig_pipeline.defs.markdown import literal
 from ig_pipeline.sync.results import AccountDayResult
 
 
@@ -55,5 +56,5 @@ def _table(results: Iterable[AccountDayResult]) -> str:
         days = sorted({cell.date for cell in cells})
         span = str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)})"
         assets = ", ".join(sorted({cell.asset for cell in cells}))
-        lines.append(f"| {account} | {span} | {assets} | {error.replace('|', '/').replace(chr(10), ' ')} |")
+        lines.append(f"| {account} | {span} | {assets} | {literal(error)} |")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from ig_pipeline.defs.insights import GROUP
+from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.sync.token_refresh import TokenResult
 
@@ -37,7 +38,7 @@ def _metadata(results: Sequence[TokenResult]) -> dict[str, dg.MetadataValue]:
     counts = Counter(result.outcome or "failed" for result in results)
     lines = ["| account | outcome | valid until |", "|---|---|---|"]
     lines += [
-        f"| {result.account_key} | {result.outcome or result.error} | {result.expires_at or 'no end'} |"
+        f"| {result.account_key} | {literal(result.outcome or result.error or '')} | {result.expires_at or 'no end'} |"
         for result in results
         if result.outcome != "not_due"
     ]

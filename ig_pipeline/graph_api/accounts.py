@@ -3,6 +3,7 @@
 Reading only; codes, tokens and their exchange are `oauth`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,8 +15,11 @@ from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.pages import iterate_pages
+from ig_pipeline.graph_api.texts import one_line, storable
 
 ACCOUNT_FIELDS = "id,username,name,followers_count"
+# Part of paths, addresses and file names; ASCII digits, which `isdecimal` does not promise.
+_ID = re.compile(r"[0-9]{1,30}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def read_profile_fields(row: Json) -> Profile:
 
 def read_account(row: Json, login: Login) -> FoundAccount:
     """A professional account from its node. Raises `MalformedAnswerError` without id or username."""
-    username = _text(row, "username")
+    username = str(one_line(_text(row, "username") or ""))
     if not username:
         raise MalformedAnswerError("The account has no username.")
     return FoundAccount(
@@ -135,14 +139,14 @@ def _read_pages(rows: list[Json]) -> list[FoundAccount]:
 def _identifier(row: Json, name: str) -> str:
     """Ids come as strings or as bare integers beyond 2^53; Python keeps both exact (facts §3.2)."""
     value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isdecimal():
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _ID.fullmatch(str(value)):
         raise MalformedAnswerError(f"The account has no usable {name}.")
     return str(value)
 
 
 def _text(row: Json, name: str) -> str | None:
     value = row.get(name)
-    return value if isinstance(value, str) else None
+    return str(storable(value)) if isinstance(value, str) else None
 
 
 def _integer(row: Json, name: str) -> int | None:

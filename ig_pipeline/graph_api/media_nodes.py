@@ -13,6 +13,7 @@ from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.insight_values import Number, read_media_insights
+from ig_pipeline.graph_api.texts import Name, Permalink, Text
 
 M = TypeVar("M", bound="MediaNode")
 
@@ -22,7 +23,7 @@ def _as_text(value: object) -> object:
 
 
 # Ids become parts of paths, of addresses and of file names.
-NodeId = Annotated[str, Field(pattern=r"^\d{1,30}(_\d{1,30})?$"), BeforeValidator(_as_text)]
+NodeId = Annotated[str, Field(pattern=r"^[0-9]{1,30}(_[0-9]{1,30})?$"), BeforeValidator(_as_text)]
 
 
 class MediaChild(BaseModel):
@@ -31,20 +32,20 @@ class MediaChild(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: NodeId
-    media_type: str | None = None
-    media_url: str | None = None
-    thumbnail_url: str | None = None
-    permalink: str | None = None
+    media_type: Name | None = None
+    media_url: Text | None = None
+    thumbnail_url: Text | None = None
+    permalink: Permalink = None
     timestamp: datetime | None = None
 
 
 class MediaNode(MediaChild):
     """Whatever of a post was asked for. `insights` by metric, lifetime values; None: not expanded."""
 
-    caption: str | None = None
-    media_product_type: str | None = None
-    shortcode: str | None = None
-    username: str | None = None
+    caption: Text | None = None
+    media_product_type: Name | None = None
+    shortcode: Name | None = None
+    username: Name | None = None
     like_count: int | None = None
     comments_count: int | None = None
     children: tuple[MediaChild, ...] = ()

@@ -6,6 +6,7 @@ to an address that is not public never begins. The engine never sees this; the d
 
 import errno
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ _REFUSED_V6 = tuple(
         "3fff::/20",
     )
 )
+# The anycast address of 6to4's relays: public by the book, a way into the same tunnels.
+_RELAYS = ipaddress.IPv4Network("192.88.99.0/24")
+# What an address is written in. Parsers differ over spaces, control characters and backslashes: some drop them.
+_WRITTEN = re.compile(r"[!-\[\]-~]*")
 _HTTPS, _PORTS = "https", {None, 443}
 
 
@@ -47,6 +52,8 @@ class AddressGuard:
     def check_url(self, url: str, *, base: URL | None = None) -> URL:
         """The URL to request, relative to `base` if given; nothing is resolved. Raises `ForbiddenAddressError`."""
         try:
+            if not _WRITTEN.fullmatch(url):
+                raise ValueError
             target = URL(url, encoded=True)
             if base is not None:
                 target = base.join(target)
@@ -109,6 +116,8 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
         if any(parsed in block for block in _REFUSED_V6):
             return False
+    elif parsed in _RELAYS:
+        return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 

@@ -201,7 +201,7 @@ def _select(db: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Conn
 
 
 def _free_key(db: sa.Connection, name: str) -> str:
-    base = _ILLEGAL.sub("_", name)[:_LONGEST_KEY].strip(".") or "account"
+    base = _ILLEGAL.sub("_", name)[:_LONGEST_KEY].strip(".-") or "account"
     alike = user_tokens.c.account_key.startswith(base, autoescape=True)
     taken = set(db.execute(sa.select(user_tokens.c.account_key).where(alike)).scalars())
     if base not in taken:

@@ -223,6 +223,28 @@ async def test_a_cdn_name_that_resolves_to_a_private_address_is_not_connected(
     assert not connected
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "169.254.169.254",
+        "192.168.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::",
+        "fe80::1",
+    ],
+)
+async def test_a_redirect_to_a_cdn_name_that_resolves_to_a_private_address_is_not_followed(
+    cdn: RunningCdn, part: Part, threads: ThreadPoolExecutor, address: str
+) -> None:
+    url = cdn.link(ID, VIDEO, "redirect https://scontent.cdninstagram.com/x.jpg")
+    with pytest.raises(ForbiddenAddressError) as caught:
+        await fetch(cdn.guard(), url, part, threads, resolver=Resolver(address))
+    assert caught.value.media_id == ID
+    assert part.size == 0
+
+
 async def test_a_connection_goes_to_the_address_that_was_checked(
     part: Part, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

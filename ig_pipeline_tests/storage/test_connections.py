@@ -6,9 +6,11 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.accounts import read_account
 from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import Connection, UnknownAccountError
 from ig_pipeline.storage.database import reading
+from ig_pipeline_tests.hostile import USERNAMES
 from ig_pipeline_tests.storage.side_by_side import at_once
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -57,6 +59,13 @@ def test_a_key_is_always_legal_in_a_partition(db: sa.Connection, username: str) 
     assert not set(key) & set("|, /\\")
     assert "..." not in key
     assert len(key) <= 60
+
+
+@pytest.mark.parametrize(("username", "expected"), USERNAMES.items())
+def test_a_key_is_no_path_no_option_and_no_formula(db: sa.Connection, username: str, expected: str) -> None:
+    read = read_account({"id": "178", "username": username}, "facebook")
+    made = connect(db, username=read.username)
+    assert (made.account_key, made.username) == (expected, read.username)
 
 
 def test_an_email_is_the_same_user_however_it_is_written(db: sa.Connection) -> None:

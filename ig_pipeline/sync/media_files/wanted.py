@@ -12,8 +12,6 @@ from ig_pipeline.media_store.sniffing import Kind
 
 KINDS: dict[str, Kind] = {"IMAGE": "image", "VIDEO": "video"}
 ALBUM = "CAROUSEL_ALBUM"
-# Captions of Instagram end at 2,200 characters; whatever else comes is cut, not refused.
-_LONGEST_CAPTION = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,16 +66,9 @@ def _file(post: Media, item: MediaChild, source_type: str, *, reason: tuple[str,
         source_type=source_type,
         posted_at=post.timestamp,
         day=instagram_day(post.timestamp),
-        caption=_text(post.caption),
-        permalink=_text(item.permalink or post.permalink),
+        caption=post.caption,
+        permalink=item.permalink or post.permalink,
         url=None if reason else item.media_url,
         reason=reason[1] if reason else None,
         reason_code=reason[0] if reason else None,
     )
-
-
-def _text(value: str | None) -> str | None:
-    """Text a database takes: PostgreSQL refuses NUL, UTF-8 knows no half of a surrogate pair."""
-    if value is None:
-        return None
-    return value[:_LONGEST_CAPTION].replace("\x00", "").encode("utf-8", "replace").decode()
