@@ -136,7 +136,9 @@ def engagement_figure(rows: Sequence[DayRow]) -> Figure:
 def _followers_figure(rows: Sequence[DayRow], values: dict[date, int]) -> Figure:
     points = tuple(Point(row.date, values.get(row.date)) for row in rows)
     wide, narrow = _drawn(points, kind="bars", series="followers", unit="new followers")
-    return Figure("New followers", f"+{_sum(points) or 0:,}", f"in {DAYS} days", "followers", wide, narrow, points)
+    days = sum(point.value is not None for point in points)
+    note = f"in {days} day{'s' if days != 1 else ''}"
+    return Figure("New followers", f"+{_sum(points) or 0:,}", note, "followers", wide, narrow, points)
 
 
 def _drawn(points: tuple[Point, ...], *, kind: ChartKind, series: str, unit: str) -> tuple[str, str]:
