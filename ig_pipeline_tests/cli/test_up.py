@@ -1,4 +1,4 @@
-"""The real thing: a row in the database, sensor, queue, run, rows and cells; on both databases."""
+"""The real thing: a row in the database, sensor, queue, run, rows and cells. On PostgreSQL: test_compose."""
 
 import signal
 import socket
@@ -26,7 +26,6 @@ from ig_pipeline.sync.results import ASSETS
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
 from ig_pipeline_tests.cli.up_process import UpProcess, alive, up_process, wait_for
-from ig_pipeline_tests.postgres import PostgresServer
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("up")]
 
@@ -138,29 +137,6 @@ def a_second_one_on_the_same_folder_is_refused(folder: Path, settings: Settings)
         second.says("Already running for this data folder")
         assert second.process.wait(60) != 0
         assert "Traceback" not in second.output
-
-
-def test_the_main_job_on_postgresql(
-    tmp_path: Path, simulator: RunningSimulator, postgres_url: str, postgres: PostgresServer
-) -> None:
-    """Production's shape: the pipeline's and Dagster's databases on a server, and the file that goes with it."""
-    folder = tmp_path / "data"
-    dagster_url = postgres.create()
-    settings = settings_for(simulator, folder, postgres_url)
-    env = {**environment(settings), "IG_PIPELINE_DAGSTER_DATABASE_URL": dagster_url}
-    with up_process(folder, "up", "--quiet", env=env) as up:
-        up.says(UI)
-        main_job(up, settings, simulator)
-        family = up.family()
-        assert up.stop(signal.SIGTERM) == 0
-        assert not alive(family)
-    assert not list(folder.rglob("*.db"))
-    storage = open_engine(SecretStr(dagster_url))
-    with storage.connect() as db:
-        assert db.execute(sa.text("select count(*) from runs")).scalar_one() == 2
-        assert db.execute(sa.text("select count(*) from dynamic_partitions")).scalar_one() == 2
-    storage.dispose()
-    postgres.drop(dagster_url)
 
 
 def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
