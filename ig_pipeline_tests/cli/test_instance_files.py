@@ -35,6 +35,15 @@ def test_dagster_accepts_the_embedded_instance_and_only_crashes_are_retried(tmp_
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 4
 
 
+def test_dagster_accepts_what_the_helm_values_add(tmp_path: Path) -> None:
+    """With the chart's own section for the queue beside it, Dagster would refuse `concurrency`."""
+    values = read("deploy/helm-values.yaml")
+    assert values["dagsterDaemon"]["runCoordinator"] == {"enabled": False}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(values["additionalInstanceConfig"]))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.get_concurrency_config().run_queue_config is not None
+
+
 def test_the_home_gets_the_production_file_when_dagster_has_a_database(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, dagster_database_url=SecretStr("postgresql://a:b@c/d"))
     assert yaml.safe_load((prepare_home(settings) / "dagster.yaml").read_text()) == read("deploy/dagster.yaml")
