@@ -60,7 +60,13 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         cells, options = cells_given(context, grid), options_of(context.run)
         results: list[AccountDayResult] = []
         ended: list[BackfillResult] = []
-        fetching = pipeline.media_cells(cells, run_id=context.run.run_id, options=options, ended=ended.append)
+        fetching = pipeline.media_cells(
+            cells,
+            run_id=context.run.run_id,
+            triggered_by=f"dagster:{context.run.root_run_id or context.run.run_id}",
+            options=options,
+            ended=ended.append,
+        )
         for result in drain(fetching):
             results.append(result)
             if options is None or not options.dry_run:

@@ -45,6 +45,7 @@ class MediaSource(Protocol):
         cells: Mapping[str, Sequence[date]],
         *,
         run_id: str,
+        triggered_by: str,
         options: BackfillOptions | None,
         ended: Callable[[BackfillResult], None],
         clock: Clock,
@@ -70,6 +71,7 @@ async def fetch_media_cells(
     cells: Mapping[str, Sequence[date]],
     *,
     run_id: str,
+    triggered_by: str,
     options: BackfillOptions | None,
     ended: Callable[[BackfillResult], None],
     clock: Clock,
@@ -80,7 +82,10 @@ async def fetch_media_cells(
     from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415 - as above
 
     async with open_services(settings, clock=clock) as services, open_media(settings) as media:
-        async for result in media_file_days(services, media, cells, run_id=run_id, options=options, ended=ended):
+        results = media_file_days(
+            services, media, cells, run_id=run_id, triggered_by=triggered_by, options=options, ended=ended
+        )
+        async for result in results:
             yield result
 
 
@@ -135,12 +140,21 @@ class Pipeline:
         cells: Mapping[str, Sequence[date]],
         *,
         run_id: str,
+        triggered_by: str,
         options: BackfillOptions | None,
         ended: Callable[[BackfillResult], None],
     ) -> AsyncIterator[AccountDayResult]:
         """Fetch the media files of `cells`: one result per cell; with `options`, per cell that these settle."""
         self._engine()
-        return self.fetch_media(self.settings, cells, run_id=run_id, options=options, ended=ended, clock=self.clock)
+        return self.fetch_media(
+            self.settings,
+            cells,
+            run_id=run_id,
+            triggered_by=triggered_by,
+            options=options,
+            ended=ended,
+            clock=self.clock,
+        )
 
     def snapshots(
         self, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.tables import media_backfills as table
+from ig_pipeline.storage.tables import media_items
 
 RUNNING, INTERRUPTED, RECOVERED = "running", "interrupted", "recovered"
 UNFINISHED = (RUNNING, INTERRUPTED)
@@ -81,6 +82,22 @@ def interrupt(db: sa.Connection, connection: Connection) -> list[int]:
     mine = sa.and_(table.c.u_id == connection.u_id, table.c.account_id == connection.account_id)
     db.execute(sa.update(table).where(mine, table.c.status == RUNNING).values(status=INTERRUPTED))
     return list(db.execute(sa.select(table.c.id).where(mine, table.c.status == INTERRUPTED)).scalars())
+
+
+def files_of_interrupted(db: sa.Connection, connection: Connection, triggered_by: str) -> int:
+    """How many of the account's files have come since the first backfill by `triggered_by` that was interrupted."""
+    began = sa.select(sa.func.min(table.c.started_at)).where(
+        table.c.u_id == connection.u_id,
+        table.c.account_id == connection.account_id,
+        table.c.triggered_by == triggered_by,
+        table.c.status == INTERRUPTED,
+    )
+    statement = sa.select(sa.func.count()).where(
+        media_items.c.u_id == connection.u_id,
+        media_items.c.account_id == connection.account_id,
+        media_items.c.backfilled_at >= began.scalar_subquery(),
+    )
+    return int(db.execute(statement).scalar_one())
 
 
 def recovered(db: sa.Connection, backfill_ids: Sequence[int]) -> None:

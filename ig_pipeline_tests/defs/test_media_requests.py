@@ -159,6 +159,12 @@ def test_since_bounds_what_is_fetched_and_which_days_are_settled(deployment: Dep
     assert deployment.cells() == ({DAYS[1], LAST}, set())
 
 
+def test_days_settled_beyond_the_range_of_the_run_turn_green_too(deployment: Deployment) -> None:
+    run = deployment.run({**range_tags(Rectangle((KEY,), LAST, LAST)), OPTIONS_TAG: "{}"})
+    assert run.success
+    assert deployment.cells() == (set(DAYS), set())
+
+
 def test_a_lost_file_makes_its_day_red_and_fails_the_request_with_the_reason(deployment: Deployment) -> None:
     bad = (deployment.small.world.accounts[0].archive or ())[12]
     deployment.small.simulator.cdn.faults[bad.id].extend(["html"] * 5)

@@ -24,6 +24,7 @@ async def media_file_days(
     cells: Mapping[str, Sequence[date]],
     *,
     run_id: str,
+    triggered_by: str,
     options: BackfillOptions | None = None,
     ended: Ended,
 ) -> AsyncGenerator[AccountDayResult]:
@@ -31,9 +32,10 @@ async def media_file_days(
 
     What a rate limit leaves over is `deferred` and asked for again by a row of `sync_requests`.
     With `options`, the accounts of `cells` are backfilled as the command line does it, a limit counting for each:
-    posts that lie outside `cells` are fetched too, and only days that this settles have a result.
+    posts that lie outside `cells` are fetched too, and only days that this settles have a result. A run that takes the
+    place of one that died has its `triggered_by`: what that one took counts towards the limit.
     """
-    run = MediaRun(services, media, run_id=run_id, triggered_by=f"dagster:{run_id}")
+    run = MediaRun(services, media, run_id=run_id, triggered_by=triggered_by, resumes=True)
 
     async def fill(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
         if options is not None:

@@ -66,9 +66,12 @@ def _nobody(result: AccountDayResult) -> None:
 class MediaRun:
     """What the backfills of one run share: services, the brake of the whole app, the database's writers."""
 
-    def __init__(self, services: SyncServices, media: MediaServices, *, run_id: str, triggered_by: str) -> None:
+    def __init__(
+        self, services: SyncServices, media: MediaServices, *, run_id: str, triggered_by: str, resumes: bool = False
+    ) -> None:
+        """`resumes`: what an interrupted run by the same `triggered_by` has taken counts towards the limit."""
         self.services, self.media = services, media
-        self.run_id, self.triggered_by = run_id, triggered_by
+        self.run_id, self.triggered_by, self._resumes = run_id, triggered_by, resumes
         self._brake = AppBrake()
         self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
 
@@ -120,8 +123,9 @@ class MediaRun:
             await backfill.run()
             return self._result(session.connection, backfill, watcher.tally, begun, calls)
         ledger = await self._ledger(session, options, cells, emit)
-        backfill = FilesBackfill(session, self.media, options, DayWatch(watcher, ledger.left, ledger.settle))
         backfill_id, leftovers = await self._begin(session, options)
+        options = await self._resumed(session, options)
+        backfill = FilesBackfill(session, self.media, options, DayWatch(watcher, ledger.left, ledger.settle))
         async with ledger.kept():
             await backfill.run()
         if leftovers and backfill.listed_all and options.feed and options.since is None and options.until is None:
@@ -167,6 +171,14 @@ class MediaRun:
             swept = await asyncio.to_thread(self.media.store.sweep)
             logger.info("[MEDIA] an earlier backfill was interrupted: %d unfinished files removed", swept)
         return made, dead
+
+    async def _resumed(self, session: AccountSession, options: BackfillOptions) -> BackfillOptions:
+        """`options` with what is left of the limit when this run takes the place of one that died."""
+        if not self._resumes or options.limit is None:
+            return options
+        connection = session.connection
+        taken = await session.read(lambda db: media_backfills.files_of_interrupted(db, connection, self.triggered_by))
+        return replace(options, limit=max(options.limit - taken, 0))
 
     async def _look_after(self, session: AccountSession, dead: list[int], backfill: FilesBackfill) -> None:
         try:

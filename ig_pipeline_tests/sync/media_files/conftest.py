@@ -68,17 +68,26 @@ class Library:
             wanted = BackfillOptions(**options)
             return await run.backfill(account_key or self.key, wanted, self.watchers[-1], emit=self.days.append)
 
-    async def fill_days(self, days: Sequence[date], *keys: str, run_id: str = "run") -> list[AccountDayResult]:
-        """The cells of some accounts, as Dagster asks for them."""
+    async def fill_days(
+        self, days: Sequence[date], *keys: str, run_id: str = "run", options: BackfillOptions | None = None
+    ) -> list[AccountDayResult]:
+        """The cells of some accounts, as Dagster asks for them; runs are by "dagster", each a retry of the others."""
         small = self.small
         async with (
             open_services(small.settings, clock=small.clock) as services,
             open_media(small.settings, store=self.store, download_patience=HASTY) as media,
         ):
             cells = dict.fromkeys(keys or (self.key,), days)
-            return [
-                result async for result in media_file_days(services, media, cells, run_id=run_id, ended=lambda _: None)
-            ]
+            results = media_file_days(
+                services,
+                media,
+                cells,
+                run_id=run_id,
+                triggered_by="dagster",
+                options=options,
+                ended=lambda _: None,
+            )
+            return [result async for result in results]
 
     def rows(self) -> list[dict[str, Any]]:
         return self.small.rows(tables.media_items)

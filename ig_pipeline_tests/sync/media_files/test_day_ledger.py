@@ -56,6 +56,32 @@ async def test_a_limit_settles_the_days_it_got_through_and_no_other(library: Mak
 
 
 @sqlite_only
+async def test_a_limit_counts_what_a_run_took_that_died_and_not_what_one_took_that_ended(library: Make) -> None:
+    media = library(*["image"] * 27, first_day=FIVE[0])
+    limited = BackfillOptions(limit=5)
+    await media.fill_days([LAST], options=limited)
+    assert len(media.rows()) == 5
+    await media.fill_days([LAST], options=limited)
+    assert len(media.rows()) == 10
+    with media.small.engine.begin() as db:  # as if the second had been killed after its last file
+        last = sa.select(sa.func.max(tables.media_backfills.c.id)).scalar_subquery()
+        killed = tables.media_backfills.update().where(tables.media_backfills.c.id == last)
+        db.execute(killed.values(status="running", counts={}, finished_at=None))
+        newest = tables.media_items.c.id > 7  # two came before it, three were left to do
+        db.execute(tables.media_items.delete().where(newest))
+        db.execute(tables.media_items.update().where(tables.media_items.c.id <= 5).values(backfilled_at=NEWEST))
+    await media.fill_days([LAST], options=limited)
+    assert len(media.rows()) == 10
+
+
+@sqlite_only
+async def test_flags_settle_days_beyond_the_cells_of_the_run(library: Make) -> None:
+    media = library(*["image"] * 9, first_day=FIVE[0])
+    results = await media.fill_days([LAST], options=BackfillOptions())
+    assert sorted(result.date for result in results) == FIVE
+
+
+@sqlite_only
 async def test_a_limit_within_an_album_leaves_its_day_open(library: Make) -> None:
     media = library("image", "album 4", first_day=FIVE[0])
     await media.backfill(limit=3)
