@@ -10,12 +10,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ig_pipeline.storage import cell_counts
+from ig_pipeline.storage.cell_counts import WRITTEN
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.tables import instagram_sync_logs as table
 from ig_pipeline.storage.upsert import upsert
 
 KEY = ("u_id", "account_id", "asset", "date", "run_id")
-WRITTEN = ("complete", "partial")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ _FIELDS = tuple(Entry.__dataclass_fields__)
 
 
 def record(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ledger rows; the same cell in the same run again replaces its row."""
+    """Write ledger rows, and count them; the same cell in the same run again replaces its row."""
     upsert(db, table, rows, key=KEY, observed=None)
+    cell_counts.add(db, rows)
 
 
 def last_written(db: sa.Connection, connection: Connection, asset: str, day: date) -> Entry | None:
@@ -161,13 +163,3 @@ def lacks(
 
 def _entries() -> sa.Select[Any]:
     return sa.select(*(table.c[name] for name in _FIELDS))
-
-
-def newest_written(db: sa.Connection, asset: str) -> dict[str, datetime]:
-    """Account key → when a cell of `asset` was last written (UTC)."""
-    rows = db.execute(
-        sa.select(table.c.account_key, sa.func.max(table.c.finished_at).label("last"))
-        .where(table.c.asset == asset, table.c.status.in_(WRITTEN))
-        .group_by(table.c.account_key)
-    )
-    return {row.account_key: row.last for row in rows}

@@ -4,9 +4,9 @@ Names and meanings of design §8 are a contract with the people who read these t
 what is done with an aggregate stands in its own module, what changes a table in `migrations`.
 """
 
-from datetime import UTC, datetime
-
 import sqlalchemy as sa
+
+from ig_pipeline.storage.column_types import BigKey, UtcDateTime
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -16,30 +16,6 @@ NAMING = {
 }
 
 metadata = sa.MetaData(naming_convention=NAMING)
-
-BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""SQLite numbers rows by itself only in a column declared INTEGER."""
-
-
-class UtcDateTime(sa.TypeDecorator[datetime]):
-    """An instant with its zone, stored and returned in UTC. SQLite keeps no zone, so a naive value is refused."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """UTC for the database. Raises `ValueError` for a time without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("A time without a zone cannot be stored.")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """The instant, in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _key() -> sa.Column[int]:
@@ -192,6 +168,23 @@ instagram_sync_logs = sa.Table(
         postgresql_where=sa.text("status = 'failed'"),
         sqlite_where=sa.text("status = 'failed'"),
     ),
+)
+
+# What the ledger adds up to, kept as it grows: monitoring looks every few seconds, and a year of a thousand accounts is
+# a million rows. One row an account, so that writers of different accounts never wait for each other.
+cell_counts = sa.Table(
+    "cell_counts",
+    metadata,
+    _key(),
+    _owner(),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("account_key", sa.Text, nullable=False),
+    sa.Column("asset", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("cells", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("u_id", "account_id", "asset", "status"),
 )
 
 sync_requests = sa.Table(

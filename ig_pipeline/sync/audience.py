@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
-from ig_pipeline.storage import audience, sync_logs
+from ig_pipeline.storage import audience, cell_counts
 from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.engine import SyncServices
@@ -27,7 +27,7 @@ ONLINE_DAYS = 30
 
 def demographics_due(db: sa.Connection, *, now: datetime, every: timedelta = WEEK) -> list[str]:
     """Connected accounts without a snapshot younger than `every`; one that a rate limit put off stays due."""
-    newest = sync_logs.newest_written(db, "demographics")
+    newest = cell_counts.last_written(db, "demographics")
     return [
         connection.account_key
         for connection in list_connections(db, statuses=[CONNECTED])

@@ -1,6 +1,6 @@
 """The numbers of `/metrics`, collected from the database when they are asked for.
 
-Runs live elsewhere and end; what they did is in the ledger, so that one address tells about all of them.
+Runs live elsewhere and end; what they did is in the ledger and its sums, so that one address tells about all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ig_pipeline.storage import graph_calls
+from ig_pipeline.storage import cell_counts, graph_calls
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.tables import instagram_sync_logs as ledger
 from ig_pipeline.storage.tables import sync_requests, user_tokens
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,7 +20,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def exposition(engine: sa.Engine) -> bytes:
     """Everything, in Prometheus' text form."""
     with reading(engine) as db:
-        return generate_latest(_registry(list(_families(db))))
+        return generate_latest(_registry(families(db)))
 
 
 class _Collected(Collector):
@@ -36,6 +35,11 @@ def _registry(families: list[Metric]) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(families))
     return registry
+
+
+def families(db: sa.Connection) -> list[Metric]:
+    """What is exposed, as it stands in the database now."""
+    return list(_families(db))
 
 
 def _families(db: sa.Connection) -> Iterator[Metric]:
@@ -56,14 +60,15 @@ def _families(db: sa.Connection) -> Iterator[Metric]:
 
 def _ledger(db: sa.Connection) -> Iterator[Metric]:
     cells = CounterMetricFamily(
-        "ig_pipeline_cells", "Account-days by asset and how they ended.", labels=["asset", "status"]
+        "ig_pipeline_cells",
+        "Account-days by asset and how they ended; one asked again counts again.",
+        labels=["asset", "status"],
     )
     rows = CounterMetricFamily("ig_pipeline_rows_written", "Rows written, by asset.", labels=["asset"])
     written: dict[str, int] = {}
-    statement = sa.select(ledger.c.asset, ledger.c.status, sa.func.count(), sa.func.sum(ledger.c.rows))
-    for asset, status, count, total in db.execute(statement.group_by(ledger.c.asset, ledger.c.status)):
-        cells.add_metric([asset, status], count)
-        written[asset] = written.get(asset, 0) + int(total or 0)
+    for count in cell_counts.totals(db):
+        cells.add_metric([count.asset, count.status], count.cells)
+        written[count.asset] = written.get(count.asset, 0) + count.rows
     for asset, total in sorted(written.items()):
         rows.add_metric([asset], total)
     yield cells
@@ -87,10 +92,8 @@ def _connections(db: sa.Connection) -> Iterator[Metric]:
             expiry.add_metric([key], expires_at.timestamp())
     for status, count in sorted(counted.items()):
         states.add_metric([status], count)
-    newest = sa.select(ledger.c.account_key, sa.func.max(ledger.c.finished_at, type_=ledger.c.finished_at.type))
-    written = newest.where(ledger.c.status.in_(("complete", "partial"))).group_by(ledger.c.account_key)
-    for key, finished_at in db.execute(written.order_by(ledger.c.account_key)):
-        success.add_metric([key], finished_at.timestamp())
+    for key, last_at in cell_counts.last_written(db).items():
+        success.add_metric([key], last_at.timestamp())
     yield states
     yield expiry
     yield success

@@ -28,6 +28,11 @@ insert into instagram_sync_logs (u_id, account_id, account_key, asset, date, run
 select u_id, account_id, account_key, :asset, {day}, 'night-' || n, 'complete', 1, 1, '{{}}', {written}, {written}
 from days, user_tokens order by n desc, id
 """
+_COUNTS = """
+insert into cell_counts (u_id, account_id, account_key, asset, status, cells, rows, last_at)
+select u_id, account_id, account_key, asset, status, count(*), sum(rows), max(finished_at)
+from instagram_sync_logs group by u_id, account_id, account_key, asset, status
+"""
 _WORDS = {
     "sqlite": {"day": "date(:last, '-' || n || ' days')", "written": "datetime(:now, '-' || n || ' days')"},
     "postgresql": {
@@ -64,6 +69,7 @@ def fill_year(
         db.execute(sa.text(_SERIES + _METRICS.format(**words)), given)
         for asset in ASSETS:
             db.execute(sa.text(_SERIES + _LEDGER.format(**words)), given | {"asset": asset})
+        db.execute(sa.text(_COUNTS))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         db.execute(sa.text("vacuum analyze" if db.dialect.name == "postgresql" else "analyze"))
     return engine

@@ -8,8 +8,25 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ig_pipeline.storage import connections, daily_metrics, insights, media, sync_logs, sync_requests, timeline, tokens
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage import (
+    absences,
+    connections,
+    daily_metrics,
+    insights,
+    media,
+    overview,
+    sync_logs,
+    sync_requests,
+    timeline,
+    tokens,
+)
+from ig_pipeline.storage.connections import Connection, list_connections
+from ig_pipeline.storage.day_rows import day_rows
+from ig_pipeline.sync.audience import demographics_due
+from ig_pipeline.sync.standing import missing_by_account
+from ig_pipeline.web.monitoring import families
+from ig_pipeline.web.page_data import account_page, cards
 from ig_pipeline_tests.storage.test_connections import connect
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -35,7 +52,60 @@ QUESTIONS: dict[str, Question] = {
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 def test_no_table_is_scanned_for(db: sa.Connection, question: Question) -> None:
+    for statement, parameters in asked_by(db, question):
+        assert scans(db, statement, parameters) == []
+
+
+# What grows night by night. The other tables have a row an account, or few.
+GROWING = {
+    "instagram_insights",
+    "instagram_sync_logs",
+    "media_engagement",
+    "media_engagement_snapshots",
+    "media_items",
+    "metrics",
+    "stories",
+}
+FAILURES = "ix_instagram_sync_logs_failed"
+SETTINGS = Settings()
+
+AT_A_GLANCE: dict[str, Question] = {
+    "monitoring": lambda db, _: families(db),
+    "a page of connections": lambda db, _: cards(
+        db, overview.standings(db, initial_days=30, limit=24), settings=SETTINGS, now=NOW
+    ),
+    "a user's connections": lambda db, one: overview.standings(db, initial_days=30, email=one.email),
+    "an account's page": lambda db, one: account_page(
+        db,
+        overview.standings(db, initial_days=30, account_keys=[one.account_key])[0],
+        settings=SETTINGS,
+        now=NOW,
+        pictures={},
+    ),
+    "a user's month": lambda db, one: day_rows(db, list_connections(db, email=one.email), first=FIRST, last=LAST),
+    "whose demographics are due": lambda db, _: demographics_due(db, now=NOW),
+    "days missing": lambda db, _: missing_by_account(db, now=NOW, days=30, first_day=FIRST),
+    "what posts refuse": lambda db, one: absences.believed_of_posts(
+        db, one.u_id, one.account_id, first=FIRST, last=LAST, now=NOW
+    ),
+}
+
+
+@pytest.mark.parametrize("question", AT_A_GLANCE.values(), ids=AT_A_GLANCE)
+def test_no_table_that_grows_by_the_night_is_read_whole_for(db: sa.Connection, question: Question) -> None:
+    for statement, parameters in asked_by(db, question):
+        assert read_whole(db, statement, parameters) & GROWING == set()
+
+
+def test_a_table_that_is_read_whole_by_its_index_is_noticed(db: sa.Connection) -> None:
+    statement = "select account_id, max(date) from metrics group by account_id, u_id, source order by u_id"
+    assert read_whole(db, statement, ()) == {"metrics"}
+
+
+def asked_by(db: sa.Connection, question: Question) -> list[tuple[str, Any]]:
+    """The statements of a question about an account whose first backfill is under way, with their parameters."""
     one = connect(db)
+    connections.mark_initial_backfill_requested(db, one.id, first=FIRST, last=LAST, now=NOW)
     asked: list[tuple[str, Any]] = []
 
     def listen(_db: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
@@ -45,8 +115,25 @@ def test_no_table_is_scanned_for(db: sa.Connection, question: Question) -> None:
     question(db, one)
     sa.event.remove(db, "before_cursor_execute", listen)
     assert asked
-    for statement, parameters in asked:
-        assert scans(db, statement, parameters) == []
+    return asked
+
+
+def read_whole(db: sa.Connection, statement: str, parameters: Any) -> set[str]:
+    """Tables of which the plan looks at every row, or at every entry of an index."""
+    if db.dialect.name == "sqlite":
+        plan = db.exec_driver_sql(f"explain query plan {statement}", parameters)
+        return {row.detail.split()[1] for row in plan if row.detail.startswith("SCAN")}
+    db.execute(sa.text("set local enable_seqscan = off"))
+    (top,) = db.exec_driver_sql(f"explain (format json) {statement}", parameters).scalar_one()
+    nodes, found = [top["Plan"]], set()
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        # A bitmap's condition stands with the index below it; the index of failures holds nothing but those.
+        narrowed = {"Index Cond", "Recheck Cond"} & node.keys() or node.get("Index Name") == FAILURES
+        if "Relation Name" in node and not narrowed:
+            found.add(node["Relation Name"])
+    return found
 
 
 def scans(db: sa.Connection, statement: str, parameters: Any) -> list[str]:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from ig_pipeline.storage.tables import UtcDateTime
+from ig_pipeline.storage.column_types import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
