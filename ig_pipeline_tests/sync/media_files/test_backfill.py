@@ -7,6 +7,7 @@ import pytest
 from ig_pipeline.simulator.cdn_files import CdnFile
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
+from ig_pipeline_tests.sync.harness import sqlite_only
 from ig_pipeline_tests.sync.media_files.conftest import Make
 from ig_pipeline_tests.sync.media_files.worlds import NEWEST
 
@@ -35,6 +36,7 @@ async def test_a_second_backfill_downloads_nothing_and_reads_the_listing_alone(l
     assert media.small.calls_of(media.key) - calls == 2  # one page, one look at the stories
 
 
+@sqlite_only
 async def test_a_backfill_costs_a_page_per_hundred_posts_and_nothing_per_child(library: Make) -> None:
     media = library(*(["image"] * 20 + ["album 3"]) * 10)
     result = await media.backfill(media_types="feed")
@@ -80,6 +82,7 @@ async def test_the_same_bytes_of_two_posts_are_stored_once_and_indexed_twice(lib
     media.check_whole()
 
 
+@sqlite_only
 async def test_a_limit_gives_exactly_so_many_files_and_the_next_one_goes_on(library: Make) -> None:
     media = library(*["image", "album 4"] * 30)
     for expected in (5, 10):
@@ -90,6 +93,7 @@ async def test_a_limit_gives_exactly_so_many_files_and_the_next_one_goes_on(libr
     media.check_whole(complete=False)
 
 
+@sqlite_only
 async def test_since_stops_paging_at_the_first_older_post(library: Make) -> None:
     media = library(*["image"] * 450)
     since = (NEWEST - timedelta(days=2)).date()
@@ -98,6 +102,7 @@ async def test_since_stops_paging_at_the_first_older_post(library: Make) -> None
     assert media.small.calls_of(media.key) == 1
 
 
+@sqlite_only
 async def test_a_dry_run_counts_and_leaves_nothing_behind(library: Make) -> None:
     media = library(*FEW)
     result = await media.backfill(dry_run=True)
@@ -108,6 +113,7 @@ async def test_a_dry_run_counts_and_leaves_nothing_behind(library: Make) -> None
     assert not media.small.simulator.cdn.requests
 
 
+@sqlite_only
 async def test_a_post_whose_file_is_withheld_is_recorded_with_its_reason(library: Make) -> None:
     media = library("image", "gone")
     result = await media.backfill()
@@ -122,6 +128,7 @@ async def test_a_post_whose_file_is_withheld_is_recorded_with_its_reason(library
     ]
 
 
+@sqlite_only
 async def test_live_stories_are_saved_and_told_apart(library: Make) -> None:
     account = World(accounts=1).accounts[0]
     media = library(accounts=[account])
@@ -147,6 +154,7 @@ async def test_a_backfill_is_noted_with_who_asked_and_what_became_of_it(library:
     assert row["finished_at"] is not None
 
 
+@sqlite_only
 async def test_no_address_of_a_file_is_in_any_table(library: Make) -> None:
     media = library(*FEW)
     await media.backfill()

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from ig_pipeline.storage import tables
+from ig_pipeline_tests.sync.harness import sqlite_only
 from ig_pipeline_tests.sync.media_files.conftest import Make
 from ig_pipeline_tests.sync.media_files.worlds import NEWEST, archive_account
 
@@ -33,6 +34,7 @@ async def test_each_day_is_a_cell_with_its_files_bytes_and_calls(library: Make) 
     assert [(row["asset"], row["status"]) for row in ledger] == [("media_files", "complete")] * 5
 
 
+@sqlite_only
 async def test_days_without_posts_are_complete_with_nothing(library: Make) -> None:
     media = library("image")
     (result,) = await media.fill_days([LAST - timedelta(days=40)])
@@ -40,6 +42,7 @@ async def test_days_without_posts_are_complete_with_nothing(library: Make) -> No
     assert not media.rows()
 
 
+@sqlite_only
 async def test_one_lost_file_makes_its_day_red_and_only_that_one(library: Make) -> None:
     media = library(*["image"] * 27)
     archive = media.account.archive
@@ -72,6 +75,7 @@ async def test_a_rate_limit_keeps_what_is_done_and_asks_for_the_rest_later(libra
     media.check_whole(complete=False)
 
 
+@sqlite_only
 async def test_one_account_in_trouble_leaves_the_others_alone(library: Make) -> None:
     accounts = [
         archive_account(["image"] * 9, username="good.one", position=0),
@@ -89,6 +93,7 @@ async def test_one_account_in_trouble_leaves_the_others_alone(library: Make) -> 
     assert media.small.connection("revoked.one").status == "reconnect_required"
 
 
+@sqlite_only
 async def test_a_failed_listing_fails_the_days_it_did_not_reach(library: Make) -> None:
     media = library(*["image"] * 9)
     media.small.revoke(media.key)

@@ -5,9 +5,10 @@ import pytest
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline_tests.chaos.refusing_store import refusing_s3
 from ig_pipeline_tests.media_store.conftest import s3_store
+from ig_pipeline_tests.sync.harness import sqlite_only
 from ig_pipeline_tests.sync.media_files.conftest import Make
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, sqlite_only]
 
 
 async def test_a_store_that_refuses_one_write_in_five_ends_with_a_whole_library(library: Make) -> None:

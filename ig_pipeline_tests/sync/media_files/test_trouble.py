@@ -15,6 +15,7 @@ from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import FileType
 from ig_pipeline.simulator.cdn_files import CdnFile
 from ig_pipeline.storage import media_backfills, tables
+from ig_pipeline_tests.sync.harness import sqlite_only
 from ig_pipeline_tests.sync.media_files.conftest import Library, Make
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +28,7 @@ def posts(media: Library) -> list[str]:
     return [post.id for post in media.account.archive]
 
 
+@sqlite_only
 async def test_an_expired_url_is_read_again_once_and_costs_one_call(library: Make) -> None:
     media = library(*IMAGES, "album 3")
     album = (media.account.archive or ())[-1]
@@ -38,6 +40,7 @@ async def test_an_expired_url_is_read_again_once_and_costs_one_call(library: Mak
     media.check_whole()
 
 
+@sqlite_only
 async def test_a_file_that_is_gone_fails_alone_after_one_fresh_url(library: Make) -> None:
     media = library(*IMAGES)
     gone = posts(media)[3]
@@ -52,6 +55,7 @@ async def test_a_file_that_is_gone_fails_alone_after_one_fresh_url(library: Make
     media.check_whole()
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     "fault",
     ["html", "broken", "video", "cut-unsized", "oversize 3000000000", "status 500", "redirect http://10.0.0.1/"],
@@ -66,6 +70,7 @@ async def test_what_is_not_the_file_never_enters_the_library(library: Make, faul
     assert bad not in {row["instagram_media_id"] for row in media.rows()}
 
 
+@sqlite_only
 async def test_cuts_and_slowness_do_not_show_in_the_library(library: Make) -> None:
     media = library("video", "video", "image", "video")
     for media_id in posts(media):
@@ -74,6 +79,7 @@ async def test_cuts_and_slowness_do_not_show_in_the_library(library: Make) -> No
     media.check_whole()
 
 
+@sqlite_only
 async def test_at_most_twenty_errors_are_kept_and_all_are_counted(library: Make) -> None:
     media = library(*["image"] * 30)
     media.small.simulator.cdn.faults["*"].append("html")
@@ -97,6 +103,7 @@ class FullAfter(LocalFolder):
         super().commit(part, key, file_type)
 
 
+@sqlite_only
 async def test_a_full_disk_ends_the_backfill_in_words_and_the_library_is_whole(library: Make) -> None:
     media = library(*["image"] * 60)
     media.store = FullAfter(media.root)
@@ -123,6 +130,7 @@ class Refusing(LocalFolder):
         super().commit(part, key, file_type)
 
 
+@sqlite_only
 async def test_files_that_a_store_refuses_come_with_the_next_backfill(library: Make) -> None:
     media = library(*["image"] * 20)
     for post in posts(media)[:10]:
@@ -153,6 +161,7 @@ class Watched(LocalFolder):
         self.settled += named
 
 
+@sqlite_only
 async def test_a_row_is_written_only_when_its_files_name_would_outlive_a_power_cut(library: Make) -> None:
     media = library(*["image"] * 20)
     media.store = store = Watched(media.root)
@@ -162,6 +171,7 @@ async def test_a_row_is_written_only_when_its_files_name_would_outlive_a_power_c
     assert not store.too_early
 
 
+@sqlite_only
 async def test_a_cancelled_backfill_leaves_no_part(library: Make) -> None:
     media = library(*["video"] * 8)
     media.small.simulator.cdn.faults["*"].append("slow 0.02")
@@ -214,6 +224,7 @@ async def test_two_backfills_of_one_account_at_once_leave_one_library(library: M
     media.check_whole()
 
 
+@sqlite_only
 async def test_a_revoked_token_ends_in_the_sentence_for_its_owner(library: Make) -> None:
     media = library(*IMAGES)
     media.small.revoke(media.key)
@@ -222,6 +233,7 @@ async def test_a_revoked_token_ends_in_the_sentence_for_its_owner(library: Make)
     assert media.small.connection(media.key).status == "reconnect_required"
 
 
+@sqlite_only
 async def test_a_rate_limit_defers_what_is_left(library: Make) -> None:
     media = library(*["image"] * 250)
     media.small.throttle(media.key, after=2, lasting=timedelta(minutes=30))
@@ -231,6 +243,7 @@ async def test_a_rate_limit_defers_what_is_left(library: Make) -> None:
     media.check_whole(complete=False)
 
 
+@sqlite_only
 @pytest.mark.parametrize("size", [300_000, 3_000_000])
 async def test_a_limit_on_bytes_keeps_larger_files_out(library: Make, size: int) -> None:
     media = library("video", "video", max_media_bytes=1_000_000)
