@@ -25,7 +25,7 @@ _SIZES = {"desk": (1280, 860), "phone": (390, 844)}
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 # An answer takes a fraction of a second alone; on two cores with four other Dagsters, half a minute has been seen.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def installed_chromium() -> str | None:
