@@ -63,7 +63,7 @@ bench-first-chart: setup-dev ## seconds from a connection's row to its thirtieth
 bench-media: setup-dev ## downloads against curl, and their memory
 	@$(BIN)/python -m ig_pipeline_tests.bench.media
 
-bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a sync beside
+bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a whole night beside
 	@$(BIN)/python -m ig_pipeline_tests.bench.web
 
 chaos-media: setup-dev ## media backfills killed, database gone, disk full, store refusing: is the library whole each time?
