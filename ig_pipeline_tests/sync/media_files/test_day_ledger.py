@@ -6,6 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.storage import tables
+from ig_pipeline.storage.connections import mark_initial_backfill_requested
+from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.overview import standings
 from ig_pipeline.sync.media_files.days import settled_by
 from ig_pipeline.sync.media_files.results import BackfillOptions
 from ig_pipeline.sync.plan import Window
@@ -133,6 +136,20 @@ async def test_a_lost_file_makes_its_day_failed_and_the_next_backfill_mends_it(l
     await media.backfill()
     entries = [row for row in ledger(media) if row[0] == bad.day]
     assert entries == [(bad.day, "failed", 8), (bad.day, "complete", 1)]
+
+
+@sqlite_only
+async def test_a_lost_file_is_no_failed_day_of_the_first_backfill_of_numbers(library: Make) -> None:
+    media = library(*["image"] * 3, first_day=LAST)
+    connection = media.small.connection(media.key)
+    with media.small.engine.begin() as db:
+        mark_initial_backfill_requested(db, connection.id, first=LAST, last=LAST, now=media.small.clock())
+    media.small.simulator.cdn.faults["*"].append("html")
+    await media.backfill()
+    assert [status for _, status, _ in ledger(media)] == ["failed"]
+    with reading(media.small.engine) as db:
+        (standing,) = standings(db, initial_days=30)
+    assert (standing.backfill.state, standing.backfill.failed) == ("running", 0)
 
 
 @sqlite_only
