@@ -5,9 +5,7 @@ stay is not touched, be it green or red. Only what such a run logged in words go
 """
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -27,11 +25,12 @@ from dagster._core.storage.runs.schema import (
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.schedules.schema import JobTickTable, ScheduleStorageSqlMetadata
 from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
+from dagster._serdes import serialize_value
 
 from ig_pipeline.defs.names import FORGOTTEN, Names
 from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START
 from ig_pipeline.defs.stored_events import StoredEvents
-from ig_pipeline.storage.scrubbing import scrub_postgresql, scrub_sqlite
+from ig_pipeline.storage.scrubbing import scrub_file, scrub_postgresql
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -40,8 +39,6 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_BUSY_S = 30.0
-
 # Repository and sensor: the only one whose ticks log whom they are about, and Dagster keeps logs longer than ticks.
 _TICK_LOGS = ["__repository__", "new_connections"]
 
@@ -62,37 +59,39 @@ def under_way(instance: dg.DagsterInstance, names: Names, ours: Collection[dg.As
 
 
 def forget(instance: dg.DagsterInstance, names: Names) -> int:
-    """Remove the accounts from the instance; how many runs and cells went. Safe to be called again after a crash."""
+    """Remove the accounts from the instance; how many runs and cells went. Safe to be called again after a crash.
+
+    Raises `ScrubbingWaitsError`.
+    """
     if not names:
         return 0
     events = StoredEvents(instance, names)
-    naming = events.runs()
-    tagged = {run.run_id for run in instance.get_runs() if _is_tagged(run, names)}
-    deleted = 0
-    for run_id in naming | tagged:
-        accounts = events.accounts_of(run_id)
-        run = instance.get_run_by_id(run_id) if run_id else None
-        if run_id:
-            instance.compute_log_manager.delete_logs(prefix=[run_id])
-        if run is None:
-            continue
-        stay = accounts - names.keys
-        if not stay and (accounts or _is_partitioned(run)):
+    # All at once: each of Dagster's calls opens a connection of its own to PostgreSQL.
+    runs = {run.run_id: run for run in instance.get_runs()}
+    naming = events.runs() | {run.run_id for run in runs.values() if _is_tagged(run, names)}
+    accounts_of = events.accounts_of(sorted(naming))
+    order = instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    deleted = set()
+    for run_id in naming.intersection(runs):
+        run, accounts = runs[run_id], accounts_of.get(run_id, set())
+        others = accounts - names.keys
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        if not others and (accounts or _is_partitioned(run)):
             instance.delete_run(run_id)
             events.remove_file(run_id)
-            deleted += 1
+            deleted.add(run_id)
         else:
-            _clean_run(instance, run, names, stay)
-    cells = events.clean([run_id for run_id in naming if not run_id or instance.has_run(run_id)])
+            _clean_run(instance, run, names, [key for key in order if key in others])
+    cells = events.clean(naming - deleted)
     for key in names.keys:
         instance.delete_dynamic_partition(str(ACCOUNTS.name), key)
     _clean_backfills(instance, names)
     _clean_ticks(instance, names)
-    return deleted + cells
+    return len(deleted) + cells
 
 
 def scrub_dagster(instance: dg.DagsterInstance, *, rewrite: bool) -> None:
-    """Write Dagster's databases anew without what was removed. Raises `ScrubbingWaitsError`."""
+    """Write Dagster's databases anew without what was removed; the files of single runs are. Raises as `forget`."""
     storage = cast("SqlEventLogStorage", instance.event_log_storage)
     with storage.index_connection() as db:
         if db.dialect.name == "postgresql":
@@ -101,9 +100,8 @@ def scrub_dagster(instance: dg.DagsterInstance, *, rewrite: bool) -> None:
             return
     if instance.is_persistent:
         home = Path(instance.root_directory)
-        for path in [*home.glob("history/*.db"), *home.glob("history/runs/*.db"), *home.glob("schedules/*.db")]:
-            with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as database:
-                scrub_sqlite(database)
+        for path in [*home.glob("history/*.db"), *home.glob("history/runs/index.db"), *home.glob("schedules/*.db")]:
+            scrub_file(path)
 
 
 _ENDED = {status.value for status in BULK_ACTION_TERMINAL_STATUSES}
@@ -132,21 +130,18 @@ def _is_tagged(run: dg.DagsterRun, names: Names) -> bool:
     return any(names.are_in(value) for value in run.tags.values())
 
 
-def _clean_run(instance: dg.DagsterInstance, run: dg.DagsterRun, names: Names, stay: Collection[str]) -> None:
-    """A run that others share: its range shrinks to them, other tags lose the name."""
+def _clean_run(instance: dg.DagsterInstance, run: dg.DagsterRun, names: Names, stay: Sequence[str]) -> None:
+    """A run that others share: its range shrinks to those who stay, other tags lose the name."""
     tags = {name: FORGOTTEN for name, value in run.tags.items() if names.are_in(value)}
-    order = [key for key in instance.get_dynamic_partitions(str(ACCOUNTS.name)) if key in stay]
     for tag, index in ((RANGE_START, 0), (RANGE_END, -1)):
-        if tag in tags and order:
-            tags[tag] = f"{order[index]}|{run.tags[tag].rpartition('|')[2]}"
+        if tag in tags and stay:
+            tags[tag] = f"{stay[index]}|{run.tags[tag].rpartition('|')[2]}"
     if tags:
         instance.add_run_tags(run.run_id, tags)
-    runs = cast("SqlRunStorage", instance.run_storage)
-    this = RunsTable.c.run_id == run.run_id
-    with runs.connect() as db:
-        body = db.execute(sa.select(RunsTable.c.run_body).where(this)).scalar_one()
-        if names.are_in(body) and (cleaned := names.without_them(body, dg.DagsterRun)):
-            db.execute(RunsTable.update().where(this).values(run_body=cleaned))
+    body = serialize_value(run.with_tags({**run.tags, **tags}))
+    if names.are_in(body) and (cleaned := names.without_them(body, dg.DagsterRun)):
+        with cast("SqlRunStorage", instance.run_storage).connect() as db:
+            db.execute(RunsTable.update().where(RunsTable.c.run_id == run.run_id).values(run_body=cleaned))
 
 
 def _backfills(instance: dg.DagsterInstance, names: Names) -> list[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ Dagster 1.13 removes events by whole runs only (`wipe_asset_partitions` is "not 
 a file, and an index holds a second copy of what concerns assets; on PostgreSQL there is one table.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,6 +24,7 @@ from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 from dagster._serdes import serialize_value
 
 from ig_pipeline.defs.names import Names
+from ig_pipeline.storage.scrubbing import scrub_file
 
 _EVENTS = SqlEventLogStorageTable
 # Ids in one IN (…): far below SQLite's 32,766 variables.
@@ -47,14 +49,22 @@ class StoredEvents:
                     found.add(run_id)
         return found
 
-    def accounts_of(self, run_id: str) -> set[str]:
-        """Keys of all accounts of which the run has cells."""
-        statement = sa.select(_EVENTS.c.partition).where(_EVENTS.c.run_id == run_id, _EVENTS.c.partition.is_not(None))
+    def accounts_of(self, run_ids: Sequence[str]) -> dict[str, set[str]]:
+        """Run → keys of all accounts of which it has cells."""
+        found: dict[str, set[str]] = defaultdict(set)
+        columns = (_EVENTS.c.run_id, _EVENTS.c.partition)
         with self._storage.index_connection() as db:
-            return {cell.rpartition("|")[0] for cell in db.execute(statement.distinct()).scalars()}
+            for start in range(0, len(run_ids), _CHUNK):
+                these = _EVENTS.c.run_id.in_(run_ids[start : start + _CHUNK])
+                for run_id, cell in db.execute(sa.select(*columns).where(these, columns[1].is_not(None)).distinct()):
+                    found[run_id].add(cell.rpartition("|")[0])
+        return found
 
     def clean(self, run_ids: Collection[str]) -> int:
-        """Take the accounts out of these runs, and what was logged in them altogether; how many cells went."""
+        """Take the accounts out of these runs, and what was logged in them altogether; how many cells went.
+
+        Raises `ScrubbingWaitsError`.
+        """
         if isinstance(self._storage, SqliteEventLogStorage):
             for run_id in run_ids:
                 with self._run(run_id) as db:
@@ -65,12 +75,14 @@ class StoredEvents:
             count = self._clean(db)
             self._clean_checks(db)
         self._clean_assets()
+        for run_id in self._files():
+            scrub_file(self._path_of(run_id))
         return count
 
     def remove_file(self, run_id: str) -> None:
         """Remove the file of a run that was deleted; Dagster leaves it there, empty."""
         if isinstance(self._storage, SqliteEventLogStorage):
-            file = Path(self._storage.path_for_shard(run_id))
+            file = self._path_of(run_id)
             for path in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))):
                 path.unlink(missing_ok=True)
 
@@ -82,8 +94,11 @@ class StoredEvents:
         return [
             run_id
             for run_id in self._storage.get_all_run_ids()
-            if any(word in content for content in _contents(self._storage.path_for_shard(run_id)) for word in words)
+            if any(word in content for content in _contents(self._path_of(run_id)) for word in words)
         ]
+
+    def _path_of(self, run_id: str) -> Path:
+        return Path(cast("SqliteEventLogStorage", self._storage).path_for_shard(run_id))
 
     def _run(self, run_id: str) -> AbstractContextManager[sa.Connection]:
         return self._storage.run_connection(run_id)
@@ -153,7 +168,7 @@ def _delete_lines(db: sa.Connection, run_ids: Sequence[str]) -> None:
         db.execute(_EVENTS.delete().where(_EVENTS.c.run_id.in_(chunk), _EVENTS.c.dagster_event_type.is_(None)))
 
 
-def _contents(file: str) -> Iterator[bytes]:
-    for path in (Path(file), Path(f"{file}-wal")):
+def _contents(file: Path) -> Iterator[bytes]:
+    for path in (file, file.with_name(f"{file.name}-wal")):
         if path.is_file():
             yield path.read_bytes()

@@ -6,13 +6,15 @@ Whose rows they are is not known here; Dagster's databases are scrubbed by the s
 import re
 import sqlite3
 from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
 import sqlalchemy as sa
 
-from ig_pipeline.storage.database import DatabaseError, plain_errors
+from ig_pipeline.storage.database import BUSY_TIMEOUT_S, DatabaseError, plain_errors
 from ig_pipeline.storage.tables import metadata
 
 # While we wait for a table everybody else who wants it waits behind us.
@@ -36,6 +38,12 @@ def scrub(engine: sa.Engine, *, rewrite: bool = True) -> None:
         db.execution_options(isolation_level="AUTOCOMMIT")
         # Our tables alone: Dagster's may live beside them.
         scrub_postgresql(db, metadata.tables, rewrite=rewrite)
+
+
+def scrub_file(path: Path) -> None:
+    """`scrub_sqlite` for a file that is none of our own. Raises `ScrubbingWaitsError`."""
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+        scrub_sqlite(connection)
 
 
 def scrub_sqlite(connection: sqlite3.Connection) -> None:
