@@ -21,13 +21,15 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.ports import free_port
 from ig_pipeline.graph_api.days import instagram_day
-from ig_pipeline.simulator.server import running_simulator
+from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.vault.cipher import new_key
+from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
 from ig_pipeline_tests.cli.up_process import UpProcess, alive, wait_for
 from ig_pipeline_tests.postgres import PostgresServer
-from ig_pipeline_tests.web.front_door import READER, START, agree
+from ig_pipeline_tests.web.front_door import ADMIN, ADMIN_TOKEN, CALLBACK, READER, START, agree
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("up")]
 
@@ -133,7 +135,8 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
             "IG_PIPELINE_APP_ID": meta.world.app_id,
             "IG_PIPELINE_APP_SECRET": meta.world.app_secret,
             "IG_PIPELINE_API_TOKEN": READER["Authorization"].removeprefix("Bearer "),
-            "IG_PIPELINE_ADMIN_TOKEN": "an-admin-token-of-its-own",
+            "IG_PIPELINE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "IG_PIPELINE_ENCRYPTION_KEYS": new_key().get_secret_value(),
             "IG_PIPELINE_PUBLIC_URL": "http://127.0.0.1:8080",
             "IG_PIPELINE_GRAPH_URL": meta.url,
         }
@@ -166,12 +169,36 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
         assert [run["status"] for run in up.finished_runs(1)] == ["SUCCESS"]
         assert {asset: up.materialized(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, 30)
 
+        trouble(browser, meta, account.username, email)
         family = up.family()
         assert up.stop(signal.SIGTERM) == 0
         assert not alive(family)
     assert not list(data.rglob("*.db")), "everything is in PostgreSQL"
     engine = open_engine(SecretStr(database))
     with engine.connect() as db:
-        for table in ("runs", "dynamic_partitions", "user_tokens"):
-            assert db.execute(sa.text(f"select count(*) from {table}")).scalar_one() == 1, table
+        tables = sa.inspect(db).get_table_names()
+        rows = {name: db.execute(sa.text(f'select t::text from "{name}" t')).scalars().all() for name in tables}
     engine.dispose()
+    assert len(rows["dynamic_partitions"]) == len(rows["user_tokens"]) == 1
+    secrets = {name: variables[name] for name in variables if re.search("PASSWORD|SECRET|_TOKEN|KEYS", name)}
+    output = "\n".join([up.output, *(row for table in rows.values() for row in table)])
+    assert_nowhere({**secrets, "code": "canary-code"}, output, tmp_path)
+    assert_no_token(output, tmp_path)
+
+
+def trouble(browser: httpx.Client, meta: RunningSimulator, username: str, email: str) -> None:
+    """What may go wrong at the front door and behind it: all of it is logged somewhere."""
+    forged = browser.get(CALLBACK, params={"code": "canary-code", "state": "canary-code"})
+    assert forged.status_code == 400, forged.text
+    dialog = browser.get(START, params={"email": email}, follow_redirects=False).headers["location"]
+    assert browser.get(agree(dialog, username, cancel=True)).status_code == 400
+    request = {"email": email, "provider": "instagram"}
+    assert browser.post("/v1/sync/run", params=request, headers=READER).status_code in (401, 403)
+    httpx.post(f"{meta.url}/_simulator/tokens/{username}/revoke").raise_for_status()
+    assert browser.post("/v1/sync/run", params=request, headers=ADMIN).status_code == 202
+
+    def gave_up() -> bool:
+        answer = browser.get("/v1/connections/status", params={"email": email}, headers=READER)
+        return bool(answer.json()["connections"][0]["status"] == "reconnect_required")
+
+    wait_for(gave_up, what="the end of the token")

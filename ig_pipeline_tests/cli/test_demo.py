@@ -13,6 +13,7 @@ from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.results import ASSETS
+from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
 from ig_pipeline_tests.cli.test_up import days_of
 from ig_pipeline_tests.cli.up_process import alive, up_process, wait_for
 
@@ -40,6 +41,9 @@ def test_the_demo_fills_thirty_days_and_carries_on_the_second_time(tmp_path: Pat
     assert not alive(family)
     every_account_has_the_truth(folder / "demo")
     assert [path.name for path in folder.iterdir()] == ["demo"], "it is kept apart from real data"
+    key = (folder / "demo" / "keys" / "token.key").read_text().split()[-1]
+    assert_nowhere({"app secret": World(accounts=3).app_secret, "key": key}, demo.output, folder)
+    assert_no_token(demo.output, folder)
     with up_process(folder, "demo", env={}) as again:
         again.says("Ctrl-C stops")
         assert "account-days are still missing" not in again.output

@@ -1,7 +1,16 @@
-"""Canaries: secrets are planted, every command is run, failing ones included, and every byte they wrote is searched."""
+"""Canaries: secrets are planted, every command is run, failing ones included, and every byte they wrote is searched.
 
+`up` with `web` on PostgreSQL is searched in test_compose, `demo` in test_demo: they start there anyway.
+"""
+
+import os
+import subprocess
+import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -9,13 +18,17 @@ import pytest
 from ig_pipeline.cli.dagster_home import prepare_home
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.vault.cipher import new_key
+from ig_pipeline_tests.bot.telegram_server import TOKEN as BOT_TOKEN
+from ig_pipeline_tests.bot.telegram_server import running_telegram
+from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere, forms, written_files
 from ig_pipeline_tests.cli.accounts import EMAIL, environment, settings_in
 from ig_pipeline_tests.cli.conftest import Run
+from ig_pipeline_tests.cli.up_process import UpProcess, wait_for
 from ig_pipeline_tests.readme_blocks import leaf_commands
 
 PASSWORD = "canary-database-passw0rd"
-# They run until Ctrl-C and are not run here.
-SERVERS = {"demo", "up", "web", "simulator", "bot"}
+SERVERS = {"simulator", "bot"}
+SEARCHED_ELSEWHERE = {"up", "web", "demo"}
 # Printing a new key is what it is for.
 PRINTS_A_SECRET = {"keys new"}
 
@@ -50,17 +63,6 @@ FAILING = [
 ]
 
 
-def written_files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and path.name != "token.key")
-
-
-def assert_nowhere(secrets: dict[str, str], output: str, folder: Path) -> None:
-    for name, secret in secrets.items():
-        assert secret not in output, f"{name} was printed"
-        found = [path for path in written_files(folder) if secret.encode() in path.read_bytes()]
-        assert not found, f"{name} stands in {found}"
-
-
 @pytest.fixture
 def secrets(meta: RunningSimulator) -> dict[str, str]:
     return {
@@ -84,7 +86,7 @@ def env(meta: RunningSimulator, secrets: dict[str, str], postgres_url: str) -> d
 
 def test_every_command_is_searched() -> None:
     names = {name for name, _ in leaf_commands()}
-    assert names == {name for name, _ in [*WORKING, *FAILING]} | SERVERS | PRINTS_A_SECRET
+    assert names == {name for name, _ in [*WORKING, *FAILING]} | SERVERS | SEARCHED_ELSEWHERE | PRINTS_A_SECRET
 
 
 def test_no_command_writes_a_secret_anywhere(
@@ -127,3 +129,68 @@ def test_no_failing_command_writes_a_secret_anywhere(
     output += run("connections", "add", f"--token={secrets['token']}", env=env).output
     assert "Error" in output
     assert_nowhere({**secrets, "half a key": secrets["first key"][:-3]}, output, tmp_path)
+
+
+def test_a_secret_is_found_in_every_form_it_may_be_written_in() -> None:
+    secret = "canary/with+signs="
+    in_base64 = [b64encode(b"x" * before + secret.encode() + b"yz") for before in range(4)]
+    for text in (secret.encode(), f"q={quote(secret, safe='')}".encode(), *in_base64):
+        assert any(form in text for form in forms(secret)), text
+
+
+@contextmanager
+def served(folder: Path, *command: str, env: dict[str, str]) -> Iterator[UpProcess]:
+    """A server of its own process; stopped by Ctrl-C at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ig_pipeline.cli", "-v", "--traceback", *command],
+        env={"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **env},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    server = UpProcess(process, 0, folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def test_the_simulator_prints_no_token_and_no_secret_whatever_is_asked_of_it(tmp_path: Path) -> None:
+    with served(tmp_path, "simulator", "--port", "0", env={}) as simulator:
+        url = simulator.says("Simulated Graph API at").split()[4]
+        app = httpx.get(f"{url}/_simulator").json()
+        (owner, *_) = httpx.get(f"{url}/_simulator/accounts").json()
+        media = f"{url}/v25.0/{owner['id']}/media"
+        assert httpx.get(media, params={"access_token": owner["token"]}).status_code == 200
+        assert httpx.get(media, headers={"Authorization": f"Bearer {owner['token']}x"}).status_code == 400
+        httpx.post(f"{url}/_simulator/tokens/{owner['username']}/revoke").raise_for_status()
+        assert httpx.get(media, params={"access_token": owner["token"]}).status_code == 400
+        exchange = {"client_id": app["app_id"], "client_secret": app["app_secret"], "code": "canary-code"}
+        assert httpx.get(f"{url}/v25.0/oauth/access_token", params=exchange).status_code == 400
+    assert_nowhere({"app secret": app["app_secret"], "code": "canary-code"}, simulator.output, tmp_path)
+    assert_no_token(simulator.output, tmp_path)
+
+
+def test_the_bot_writes_no_secret_anywhere(
+    run: Run, meta: RunningSimulator, env: dict[str, str], secrets: dict[str, str], tmp_path: Path
+) -> None:
+    run("connections", "add", "--email", EMAIL, *ACCOUNT, env=env, stdin=secrets["token"])
+    with running_telegram() as telegram:
+        env |= {"IG_PIPELINE_TELEGRAM_TOKEN": BOT_TOKEN, "IG_PIPELINE_TELEGRAM_CHATS": "7"}
+        env |= {"IG_PIPELINE_TELEGRAM_URL": telegram.url}
+        with served(tmp_path, "bot", env=env) as bot:
+            bot.says("serves 1 chat")
+            telegram.write(666, f"/backfill {secrets['token']}")
+            telegram.write(7, "/status")
+            telegram.write(7, "/backfill 1 dry")
+            wait_for(lambda: len(telegram.seen_in(7)) == 2 and telegram.edits, what="the result")
+            httpx.post(f"{meta.url}/_simulator/tokens/acme.studio/revoke").raise_for_status()
+            edits = len(telegram.edits)
+            telegram.write(7, "/backfill 1")
+            wait_for(lambda: len(telegram.seen_in(7)) == 3 and len(telegram.edits) > edits, what="the refusal")
+        with served(tmp_path, "bot", env=env | {"IG_PIPELINE_TELEGRAM_TOKEN": f"{BOT_TOKEN}x"}) as refused:
+            refused.says("Error: ")
+    output = bot.output + refused.output + "\n".join(telegram.seen_in(7) + telegram.seen_in(666))
+    assert_nowhere({**secrets, "bot's token": BOT_TOKEN}, output, tmp_path)
+    assert_no_token(output, tmp_path)
