@@ -191,7 +191,7 @@ def trouble(browser: httpx.Client, meta: RunningSimulator, username: str, email:
     forged = browser.get(CALLBACK, params={"code": "canary-code", "state": "canary-code"})
     assert forged.status_code == 400, forged.text
     dialog = browser.get(START, params={"email": email}, follow_redirects=False).headers["location"]
-    assert browser.get(agree(dialog, username, cancel=True)).status_code == 400
+    assert browser.get(agree(dialog, username, cancel=True)).status_code == 403
     request = {"email": email, "provider": "instagram"}
     assert browser.post("/v1/sync/run", params=request, headers=READER).status_code in (401, 403)
     httpx.post(f"{meta.url}/_simulator/tokens/{username}/revoke").raise_for_status()
