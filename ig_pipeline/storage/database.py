@@ -33,8 +33,8 @@ BUSY_TIMEOUT_S = 30
 POOL_SIZE = 16
 """Connections a process keeps to PostgreSQL. More threads than these open some for one question and close them."""
 
-# A connection returned so recently is taken to live: the quickest restart of a server, 0.3 s, takes longer. In a rush
-# each is asked for again sooner.
+# A connection returned so recently is taken to live: a server takes longer to restart, and in a rush each is wanted
+# again sooner. With a whole second, a test's quick restart was not noticed.
 _FRESH_S = 0.1
 
 # Any number, the same in every process: PostgreSQL's advisory lock while tables are brought up to date.
