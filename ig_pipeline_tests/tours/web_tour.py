@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import httpx
 from playwright.sync_api import Browser, Page, expect
 
 from ig_pipeline.cli.ports import free_port
+from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline_tests.cli.up_process import wait_for as until
 from ig_pipeline_tests.tours.browser import PATIENCE, Album, chromium, new_page
 
@@ -49,9 +51,9 @@ class Deployment:
         found: dict[str, Any] = answer.json()
         return found
 
-    def carry_out(self, path: str, email: str) -> None:
+    def carry_out(self, path: str, email: str, **query: str) -> None:
         """Ask for work, and wait until Dagster has ended it, well or not."""
-        (request,) = self.admin("POST", path, email=email)["requests"]
+        (request,) = self.admin("POST", path, email=email, **query)["requests"]
 
         def ended() -> bool:
             return self.admin("GET", f"/v1/sync/requests/{request['id']}")["status"] in ("done", "failed")
@@ -162,7 +164,8 @@ def two_connections(page: Page, deployed: Deployment, album: Album) -> None:
 
 
 def posts_with_their_pictures(page: Page, deployed: Deployment, album: Album) -> None:
-    deployed.carry_out("/v1/media/backfill", EMAILS[BUSY])
+    month = instagram_day(datetime.now(UTC)) - timedelta(days=30)
+    deployed.carry_out("/v1/media/backfill", EMAILS[BUSY], since=month.isoformat())
     page.goto(f"{deployed.address}/accounts/{BUSY}")
     assert page.locator(".post img").count() == page.locator(".post").count() == 6
     for image in page.locator(".post img").all():
