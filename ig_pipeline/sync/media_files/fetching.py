@@ -113,12 +113,9 @@ async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Check
             stored = key
         finally:
             means.claims.settle(checked.sha256, stored)
-    elif path != key:
-        # A process that was killed may have left this very file under its own name, without a row.
-        await _in_thread(means.media.committing, means.media.store.delete, key)
     result = FileResult(file, "downloaded" if path is None else "same_bytes", size=checked.size)
     row = _row(means.session, file, checked, path or key)
-    await means.indexer.add(Arrival(row, result, stored_as=None if path else key))
+    await means.indexer.add(Arrival(row, result, key))
 
 
 def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str) -> dict[str, Any]:

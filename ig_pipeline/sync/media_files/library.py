@@ -27,11 +27,11 @@ _WAITING = 400
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file whose bytes are in the store: its row, its result, and the key it was stored under (None: not by us)."""
+    """A file whose bytes are in the store: its row, its result, and its own name, under which it lies or may lie."""
 
     row: dict[str, Any]
     result: FileResult
-    stored_as: str | None
+    key: str
 
 
 class Claims:
@@ -117,20 +117,23 @@ class Indexer:
 
     async def _index(self, batch: Sequence[Arrival]) -> None:
         u_id = self._session.connection.u_id
-        stored = [arrival.stored_as for arrival in batch if arrival.stored_as is not None]
-        await asyncio.to_thread(self._store.settle, stored)
+        await asyncio.to_thread(self._store.settle, {str(arrival.row["file_path"]) for arrival in batch})
         # In one order everywhere: two processes must not wait for each other's rows crosswise.
         rows = sorted((arrival.row for arrival in batch), key=lambda row: str(row["instagram_media_id"]))
         indexed = await self._session.write(lambda db: media_items.index(db, u_id, rows))
         placed = {entry.media_id: entry for entry in indexed}
         for arrival in batch:
-            entry = placed[arrival.row["instagram_media_id"]]
-            if arrival.stored_as is not None and entry.path != arrival.stored_as:
-                await self._remove(arrival.stored_as)
+            if placed[arrival.row["instagram_media_id"]].path != arrival.key:
+                await self._remove(arrival.key)
             self._report(arrival.result)
 
     async def _remove(self, key: str) -> None:
-        """Another process stored the same bytes a moment before: one file of the two has a row."""
+        """These bytes lie under another name, and by now no row leads to this one.
+
+        Before the row was written that could not be said: of two backfills at once, one removed what the other had
+        just stored and was about to index. There is a file to remove where another process stored the same bytes a
+        moment before, or one that was killed had come no further.
+        """
         try:
             await asyncio.to_thread(self._store.delete, key)
         except StoreError as error:
