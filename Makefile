@@ -6,6 +6,8 @@ ONCE ?=
 PORT ?=
 RECORDINGS ?=
 export PYTHON
+# Where it is set, each of our processes would compile Dagster anew: a second each.
+unexport PYTHONDONTWRITEBYTECODE
 
 # An upgrade of the system may take the environment's interpreter away.
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
