@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
 from base64 import b64encode
@@ -140,7 +141,7 @@ def test_a_secret_is_found_in_every_form_it_may_be_written_in() -> None:
 
 @contextmanager
 def served(folder: Path, *command: str, env: dict[str, str]) -> Iterator[UpProcess]:
-    """A server of its own process; stopped by Ctrl-C at the end."""
+    """A server of its own process, killed at the end: where the suite was started with Ctrl-C ignored, it is too."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ig_pipeline.cli", "-v", "--traceback", *command],
         env={"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **env},
@@ -153,7 +154,7 @@ def served(folder: Path, *command: str, env: dict[str, str]) -> Iterator[UpProce
     try:
         yield server
     finally:
-        server.stop()
+        server.stop(signal.SIGKILL)
 
 
 def test_the_simulator_prints_no_token_and_no_secret_whatever_is_asked_of_it(tmp_path: Path) -> None:
