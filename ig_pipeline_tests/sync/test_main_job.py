@@ -24,7 +24,7 @@ async def test_thirty_days_of_every_kind_of_account_are_the_worlds_truth(small: 
     keys = small.connect_all()
     results = await small.sync(keys)
     assert len(results) == len({(r.asset, r.account_key, r.date) for r in results}) == len(keys) * 30 * 3
-    # No cell is red, or even partial, for what an account cannot give (issue 3, line 6).
+    # No cell is red, or even partial, for what an account cannot give.
     assert {result.status for result in results} == {"complete"}
     for key in keys:
         assert small.daily(key) == small.truth(key, small.window()), key
