@@ -64,8 +64,19 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None = None) -> Child:
-        """Start `command`, in `folder` if given; its output goes line by line to the sink."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path | None = None,
+        niceness: int = 0,
+    ) -> Child:
+        """Start `command`, in `folder` if given; its output goes line by line to the sink.
+
+        `niceness`: how much it and whatever it starts stand back where the processor is short (0 to 19).
+        """
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
             list(command),
             env=dict(env),
@@ -79,6 +90,8 @@ class Children:
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one prctl, no locks
         )
         child = Child(name, process)
+        if niceness:
+            stand_back(process.pid, niceness)
         assert process.stdout is not None
         reader = threading.Thread(target=self._read, args=(child, process.stdout), daemon=True, name=f"{name}-output")
         reader.start()
@@ -140,6 +153,18 @@ class Children:
             for line in output:
                 child.last_lines.append(line.rstrip("\n"))
                 self._sink(child.name, line.rstrip("\n"))
+
+
+def stand_back(leader: int, niceness: int) -> None:
+    """Lower the priority of a session's leader and of all it is going to start; nothing where it has ended.
+
+    Linux may share the processor out between sessions first (sched(7), autogroups): there a process's own niceness
+    counts within its session only, and the session has one besides.
+    """
+    with suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, leader, niceness)
+    with suppress(OSError):  # no Linux, no autogroups, or not our file to write: what is above has to do
+        Path(f"/proc/{leader}/autogroup").write_text(f"{niceness}\n")
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """The night of `make bench-web`: every connected account, in the schedule's runs, as many at once as Dagster has.
 
-A run is a process that has imported what a run of Dagster imports; the queue and the grid's events are left out.
+A run is a process that has imported what a run of Dagster imports, with the priority it has under `ig-pipeline up`;
+the queue and the grid's events are left out.
 """
 
 import asyncio
 import importlib
 import json
+import os
 import sys
 from datetime import date
 from importlib.resources import files
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import yaml
 
+from ig_pipeline.cli.children import stand_back
+from ig_pipeline.cli.dagster_stack import NICENESS_OF_RUNS
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import Settings, load_settings
@@ -72,6 +76,7 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         asyncio.run(night(load_settings()))
     else:
+        stand_back(os.getpid(), NICENESS_OF_RUNS)
         number, keys, first, last = sys.argv[1:]
         window = Window(date.fromisoformat(first), date.fromisoformat(last))
         asyncio.run(one_run(load_settings(), number, Rectangle(tuple(json.loads(keys)), *window)))

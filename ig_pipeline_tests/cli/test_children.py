@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -53,6 +54,17 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def test_what_a_child_that_stands_back_starts_stands_back_too() -> None:
+    lines = Lines()
+    with Children(lines) as children:
+        children.start("parent", python(WITH_GRANDCHILD), env=os.environ, niceness=7)
+        grandchild = int(lines.first())
+        assert os.getpriority(os.PRIO_PROCESS, grandchild) == 7
+        assert os.getpriority(os.PRIO_PROCESS, 0) < 7
+        autogroup = Path(f"/proc/{grandchild}/autogroup")
+        assert not autogroup.exists() or autogroup.read_text().endswith("nice 7\n")
 
 
 def test_leaving_the_block_stops_children_and_what_they_started() -> None:
