@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ig_pipeline.storage.tables import cell_counts as table
+from ig_pipeline.storage.upsert import insert_into
 
 WRITTEN = ("complete", "partial")
 _KEY = ("u_id", "account_id", "asset", "status")
@@ -41,8 +41,7 @@ def add(db: sa.Connection, entries: Sequence[Mapping[str, Any]]) -> None:
         }
     if not sums:
         return
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    statement = insert.values([dict(zip(_KEY, key, strict=True)) | sums[key] for key in sorted(sums)])
+    statement = insert_into(db, table)
     new = statement.excluded
     db.execute(
         statement.on_conflict_do_update(
@@ -53,7 +52,8 @@ def add(db: sa.Connection, entries: Sequence[Mapping[str, Any]]) -> None:
                 "rows": table.c.rows + new.rows,
                 "last_at": sa.case((table.c.last_at > new.last_at, table.c.last_at), else_=new.last_at),
             },
-        )
+        ),
+        [dict(zip(_KEY, key, strict=True)) | sums[key] for key in sorted(sums)],
     )
 
 

@@ -7,24 +7,28 @@ import logging
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.storage.tables import graph_calls as table
+from ig_pipeline.storage.upsert import insert_into
 
 log = logging.getLogger(__name__)
 
 
 def add(db: sa.Connection, counts: Mapping[tuple[str, str], int]) -> None:
     """Add calls by (endpoint, outcome). Sorted, so that two writers never wait for each other crosswise."""
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    for (endpoint, outcome), calls in sorted(counts.items()):
-        statement = insert.values(endpoint=endpoint, outcome=outcome, calls=calls)
-        db.execute(
-            statement.on_conflict_do_update(
-                index_elements=["endpoint", "outcome"], set_={"calls": table.c.calls + statement.excluded.calls}
-            )
-        )
+    if not counts:
+        return
+    statement = insert_into(db, table)
+    db.execute(
+        statement.on_conflict_do_update(
+            index_elements=["endpoint", "outcome"], set_={"calls": table.c.calls + statement.excluded.calls}
+        ),
+        [
+            {"endpoint": endpoint, "outcome": outcome, "calls": calls}
+            for (endpoint, outcome), calls in sorted(counts.items())
+        ],
+    )
 
 
 def keep(engine: sa.Engine, counts: Mapping[tuple[str, str], int]) -> None:

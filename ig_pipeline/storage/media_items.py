@@ -9,11 +9,10 @@ from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ig_pipeline.storage.tables import media_items as table
 from ig_pipeline.storage.tables import users
-from ig_pipeline.storage.upsert import WriteMismatchError
+from ig_pipeline.storage.upsert import WriteMismatchError, insert_into
 
 CATEGORY = "instagram_backfill"
 # Ids in one IN (…): far below SQLite's 32,766 variables.
@@ -62,9 +61,8 @@ def index(db: sa.Connection, u_id: int, rows: Sequence[Mapping[str, Any]]) -> li
     for row in rows:
         paths.setdefault(row["file_hash"], row["file_path"])
     placed = [{**row, "u_id": u_id, **_place(paths[row["file_hash"]])} for row in rows]
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    statement = insert.values(placed).on_conflict_do_nothing(index_elements=["u_id", "instagram_media_id"])
-    made = set(db.execute(statement.returning(table.c.instagram_media_id)).scalars())
+    statement = insert_into(db, table).on_conflict_do_nothing(index_elements=["u_id", "instagram_media_id"])
+    made = set(db.execute(statement.returning(table.c.instagram_media_id), placed).scalars())
     media_ids = [str(row["instagram_media_id"]) for row in rows]
     there = _paths_by_id(db, u_id, media_ids)
     if missing := [media_id for media_id in media_ids if media_id not in there]:

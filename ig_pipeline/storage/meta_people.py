@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ig_pipeline.storage.connections import Connection, by_id
 from ig_pipeline.storage.tables import meta_people, signed_requests_seen
+from ig_pipeline.storage.upsert import insert_into
 
 SIGNED_REQUEST_LIFETIME = timedelta(hours=24)
 """Older ones are refused, so nothing older needs to be remembered."""
@@ -37,6 +37,5 @@ def first_seen(db: sa.Connection, signature_hash: str, *, now: datetime) -> bool
     """True for the first time a signed request comes in; what is too old to be accepted anyway is forgotten."""
     table = signed_requests_seen
     db.execute(sa.delete(table).where(table.c.seen_at < now - 2 * SIGNED_REQUEST_LIFETIME))
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    values = insert.values(signature_hash=signature_hash, seen_at=now)
+    values = insert_into(db, table).values(signature_hash=signature_hash, seen_at=now)
     return db.execute(values.on_conflict_do_nothing(index_elements=["signature_hash"])).rowcount == 1

@@ -60,11 +60,16 @@ def upsert(
 
 def insert_unless_there(db: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; False if one of the table's unique keys is taken, by a transaction still running included."""
-    statement = _insert(db, table).values(dict(values)).on_conflict_do_nothing()
+    statement = insert_into(db, table).values(dict(values)).on_conflict_do_nothing()
     return db.execute(statement.returning(*table.primary_key.columns)).first() is not None
 
 
-def _insert(db: sa.Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+def insert_into(db: sa.Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+    """An INSERT that may say what happens on a conflict.
+
+    Rows go beside it (`db.execute(statement, rows)`), not in it: its text is then made once, and the rows are cut into
+    as many as the database takes. A day's twelve rows in the statement took SQLite 2.5 ms instead of 0.7.
+    """
     return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
 
 
@@ -81,9 +86,7 @@ def _once_each(rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: 
 def _write(
     db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: str | None
 ) -> set[tuple[Any, ...]]:
-    # The rows beside the statement, not in it: its text is made once, and they are cut into as many as the database
-    # takes. A day's twelve rows in the statement took SQLite 2.5 ms instead of 0.7.
-    statement = _insert(db, table)
+    statement = insert_into(db, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
     newer = table.c[observed] <= statement.excluded[observed] if observed else None
     returning = statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=newer).returning(
