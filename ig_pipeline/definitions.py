@@ -3,6 +3,8 @@
 Needs no environment variable: a clone loads with the defaults of `settings`.
 """
 
+import gc
+
 import dagster as dg
 
 from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
@@ -37,4 +39,6 @@ def build(pipeline: Pipeline) -> dg.Definitions:
 def defs() -> dg.Definitions:
     """What `dagster dev`, `ig-pipeline up` and every run load."""
     quiet_chatty_loggers()
-    return build(Pipeline())
+    definitions = build(Pipeline())
+    gc.freeze()  # what a process of Dagster's has loaded by now stays; the collector need not look at it again
+    return definitions

@@ -3,6 +3,7 @@
 `up` and `demo` start the same command as one of their children.
 """
 
+import gc
 import logging
 import socket
 
@@ -56,7 +57,17 @@ def web(host: str | None, port: int | None) -> None:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    _Server(config).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the parent does, then leave to the collector only what requests make.
+
+        Whenever it went through the 143,000 objects of the loaded service, requests waited 80 to 140 ms.
+        """
+        await super().startup(sockets)
+        gc.freeze()
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -3,7 +3,6 @@
 Nothing is opened before the server starts it, so an app can be made to read its documents alone.
 """
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,9 +51,6 @@ def create_app(
             # one per request just when there is a rush.
             current_default_thread_limiter().total_tokens = POOL_SIZE
             await run_in_threadpool(warm_up)
-            # What is loaded by now stays. Left to the collector, its 143,000 objects are gone through again and again,
-            # and every request waits: 80 to 140 ms (`make bench-web`).
-            gc.freeze()
             yield
 
     app = FastAPI(
