@@ -7,6 +7,7 @@ killed left between the two is fetched again under the same name by the next one
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ logger = logging.getLogger("ig_pipeline.sync.media_files")
 
 # Rows of one transaction: while one is written the next ones gather, so small files cost a share of a commit each.
 _BATCH = 200
+# Seconds a row waits for others: written as they came, the rows of small files took more of a core than the files.
+_GATHERING_S = 0.2
 # Files that wait for their row; when the database is away, downloads stop here.
 _WAITING = 400
 
@@ -104,16 +107,22 @@ class Indexer:
         """
         closed = False
         while not closed:
-            batch: list[Arrival] = []
-            arrival: Arrival | None = await self._arrivals.get()
-            while arrival is not None:
-                batch.append(arrival)
-                if len(batch) == _BATCH or self._arrivals.empty():
-                    break
-                arrival = self._arrivals.get_nowait()
-            closed = arrival is None
+            batch, closed = await self._gather()
             if batch:
                 await self._index(batch)
+
+    async def _gather(self) -> tuple[list[Arrival], bool]:
+        """The next files to index, and whether they are the last."""
+        batch: list[Arrival] = []
+        arrival = await self._arrivals.get()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GATHERING_S):
+                while arrival is not None:
+                    batch.append(arrival)
+                    if len(batch) == _BATCH:
+                        break
+                    arrival = await self._arrivals.get()
+        return batch, arrival is None
 
     async def _index(self, batch: Sequence[Arrival]) -> None:
         u_id = self._session.connection.u_id
