@@ -1,6 +1,7 @@
 """What backfills of media files work with, whoever's they are: the store, the downloader, threads. One per process."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,8 +17,9 @@ from ig_pipeline.settings import Settings
 
 # Downloads at once, of all accounts together. A CDN serves more; memory (2 MB each) and manners bound it.
 CONNECTIONS = 16
-# Writing, hashing and decoding keep a core busy each: with sixteen threads the kernel took twice as long over videos.
-_THREADS = 4
+# Writing, hashing and decoding keep a core busy each: with sixteen threads on two cores the kernel took twice as long
+# over videos, with four a twentieth longer than with two.
+_THREADS = min(8, max(2, os.cpu_count() or 2))
 # A database that restarts or fails over is back within a minute; twice that is worth waiting with files in hand.
 DATABASE_PATIENCE_S = 120.0
 
