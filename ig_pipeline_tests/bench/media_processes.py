@@ -7,7 +7,9 @@
 """
 
 import asyncio
+import gc
 import json
+import resource
 import sys
 import threading
 import time
@@ -54,25 +56,6 @@ def serve(images: int, videos: int, video_bytes: int) -> None:
     sys.stdin.read()
 
 
-class _Peak:
-    """The largest resident memory of this process while it runs, in bytes."""
-
-    def __init__(self) -> None:
-        self.idle = self.bytes = psutil.Process().memory_info().rss
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        process = psutil.Process()
-        while not self._stop.wait(0.02):
-            self.bytes = max(self.bytes, process.memory_info().rss)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
 async def fetch(data_dir: Path, url: str, token: str, files: list[WantedFile]) -> dict[str, Any]:
     """Download `files` into a fresh library; seconds from the first request to the last committed row."""
     settings = Settings(data_dir=data_dir, graph_url=url)
@@ -88,16 +71,15 @@ async def fetch(data_dir: Path, url: str, token: str, files: list[WantedFile]) -
         watcher = Watcher()
         backfill = _OfList(await run.session(USERNAME), media, BackfillOptions(), watcher)
         backfill.files = files
-        peak, begun = _Peak(), time.monotonic()
+        idle, begun = psutil.Process().memory_info().rss, time.monotonic()
         await backfill.run()
         seconds = time.monotonic() - begun
-        peak.stop()
     engine.dispose()
     if backfill.error:
         raise backfill.error
     return {
-        "seconds": seconds, "new": watcher.tally.new, "bytes": watcher.tally.bytes, "idle": peak.idle,
-        "peak": peak.bytes, "errors": watcher.tally.errors,
+        "seconds": seconds, "new": watcher.tally.new, "bytes": watcher.tally.bytes, "idle": idle,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "errors": watcher.tally.errors,
     }  # fmt: skip
 
 
@@ -129,4 +111,5 @@ if __name__ == "__main__":
         case ["serve", images, videos, video_bytes]:
             serve(int(images), int(videos), int(video_bytes))
         case ["fetch", data_dir, url, token, wanted]:
+            gc.freeze()  # as the command does
             print(json.dumps(asyncio.run(fetch(Path(data_dir), url, token, read_list(Path(wanted))))))
