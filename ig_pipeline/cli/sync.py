@@ -27,10 +27,11 @@ from ig_pipeline.graph_api.errors import UnreachableError
 from ig_pipeline.graph_api.hosts import MetaHosts
 from ig_pipeline.graph_api.reachability import look
 from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.storage.connections import CONNECTED, by_account_key, list_connections
+from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services, sync_account_days
-from ig_pipeline.sync.plan import Window, initial_window
+from ig_pipeline.sync.first_history import first_window, note_first_history
+from ig_pipeline.sync.plan import initial_window
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, FetchResult, summarise
 
 
@@ -43,7 +44,8 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     """Fetch the newest complete days of an account, without Dagster.
 
     \b
-    Days that are there already are fetched again and updated. Where `ig-pipeline up` has made a Dagster instance,
+    Days that are there already are fetched again and updated. With --all, accounts that are new get their first days
+    (IG_PIPELINE_INITIAL_BACKFILL_DAYS) whatever --days says. Where `ig-pipeline up` has made a Dagster instance,
     its grid shows the cells too.
     Exits with 0 when every day is complete, 3 when some are, 1 when none is, 4 when a rate limit or the network
     stopped all of it.
@@ -58,23 +60,25 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
         raise CommandError("Which accounts? Name them with --account, or take --all.", ExitCode.USAGE)
     settings = load_settings()
     with open_database(settings) as engine:
-        keys = _chosen(engine, accounts)
-    window = initial_window(instagram_day(utc_now()), days, first_day=settings.first_day)
-    if not keys or window is None:
+        chosen = _chosen(engine, accounts)
+    cells = _cells(settings, chosen, days, with_first_days=everyone)
+    if not any(cells.values()):
         click.echo("Nothing to do: no connected account, or no day since IG_PIPELINE_FIRST_DAY.", err=True)
         return
     results: list[AccountDayResult] = []
     _warn_if_unreachable(settings)
     try:
-        asyncio.run(_sync(settings, dict.fromkeys(keys, window.days), results))
+        asyncio.run(_sync(settings, cells, results))
     finally:
         # Stopped or not: what was written is in the grid too.
         tell_grid(settings, results)
+    with open_database(settings) as engine, engine.begin() as db:
+        note_first_history(db, chosen, results, settings=settings, now=utc_now())
     summaries = summarise(results)
     if as_json:
         print_json([summary.as_dict() for summary in summaries])
     else:
-        _print(summaries, results, window)
+        _print(summaries, results, cells)
     sys.exit(exit_code(results))
 
 
@@ -100,11 +104,25 @@ def _only_unreachable(results: Sequence[AccountDayResult]) -> bool:
     return all(result.error_type in ("UnreachableError", "RateLimitedError") for result in results)
 
 
-def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[str]:
+def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[Connection]:
     with reading(engine) as db:
         if accounts:
-            return [by_account_key(db, account).account_key for account in dict.fromkeys(accounts)]
-        return [connection.account_key for connection in list_connections(db, statuses=[CONNECTED])]
+            return [by_account_key(db, account) for account in dict.fromkeys(accounts)]
+        return list_connections(db, statuses=[CONNECTED])
+
+
+def _cells(
+    settings: Settings, chosen: Sequence[Connection], days: int, *, with_first_days: bool
+) -> dict[str, list[date]]:
+    """The days of each account, oldest first; none where no complete day lies in the grid."""
+    now = utc_now()
+    window = initial_window(instagram_day(now), days, first_day=settings.first_day)
+    first = first_window(settings, now) if with_first_days else None
+    cells: dict[str, list[date]] = {}
+    for connection in chosen:
+        windows = [window, first if connection.initial_backfill_requested_at is None else None]
+        cells[connection.account_key] = max((found.days for found in windows if found), key=len, default=[])
+    return cells
 
 
 async def _sync(settings: Settings, cells: Mapping[str, Sequence[date]], results: list[AccountDayResult]) -> None:
@@ -121,7 +139,9 @@ async def _sync(settings: Settings, cells: Mapping[str, Sequence[date]], results
                     progress.advance(bars[result.account_key])
 
 
-def _print(summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], window: Window) -> None:
+def _print(
+    summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], cells: Mapping[str, Sequence[date]]
+) -> None:
     complete = Counter(
         result.account_key for result in results if result.asset == "daily_metrics" and result.status == "complete"
     )
@@ -134,7 +154,7 @@ def _print(summaries: Sequence[FetchResult], results: Sequence[AccountDayResult]
     for summary in summaries:
         table.add_row(
             summary.account_key,
-            f"{complete[summary.account_key]}/{len(window.days)} days",
+            f"{complete[summary.account_key]}/{len(cells[summary.account_key])} days",
             f"{summary.total_inserted:,}",
             f"{calls[summary.account_key]:,}",
             Text(str(summary.total_errors), style="red" if summary.total_errors else "dim"),

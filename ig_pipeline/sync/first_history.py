@@ -1,19 +1,23 @@
 """What has to be fetched after a consent: everything, the days missed since the token died, or nothing.
 
-Decides and writes rows; Dagster's sensors do the work (design §4).
+Decides and writes rows; Dagster's sensors do the work (design §4), or `ig-pipeline sync` where there is no Dagster.
 """
 
 import logging
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from itertools import product
 
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.days import instagram_day, last_complete_day
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_requests
-from ig_pipeline.storage.connections import CONNECTED, Connection
+from ig_pipeline.storage.connections import CONNECTED, Connection, mark_initial_backfill_requested
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.sync.plan import Window, clip, initial_window
+from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,7 @@ def ask_for_history(
     if newest is None:
         asked_before = connection.initial_backfill_requested_at is not None
         if lapsed and asked_before:
-            _enqueue(db, connection, _whole(settings, now), now)
+            _enqueue(db, connection, first_window(settings, now), now)
         log.info("[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.email)
         return True
     if lapsed:
@@ -40,7 +44,30 @@ def ask_for_history(
     return False
 
 
-def _whole(settings: Settings, now: datetime) -> Window | None:
+def note_first_history(
+    db: sa.Connection,
+    connections: Iterable[Connection],
+    results: Iterable[AccountDayResult],
+    *,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Mark the first backfill as asked for where `results` tried all of its days: no sensor need ask for it again."""
+    window = first_window(settings, now)
+    if window is None:
+        return
+    tried: dict[str, set[tuple[date, str]]] = defaultdict(set)
+    for result in results:
+        if result.status != "deferred":
+            tried[result.account_key].add((result.date, result.asset))
+    wanted = set(product(window.days, ASSETS))
+    for connection in connections:
+        if wanted <= tried[connection.account_key]:
+            mark_initial_backfill_requested(db, connection.id, first=window.first, last=window.last, now=now)
+
+
+def first_window(settings: Settings, now: datetime) -> Window | None:
+    """The days of a first backfill that begins now; None when none of them lies in the grid."""
     return initial_window(instagram_day(now), settings.initial_backfill_days, first_day=settings.first_day)
 
 

@@ -12,6 +12,7 @@ from ig_pipeline.cli.sync import exit_code
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.overview import standings
 from ig_pipeline.storage.tokens import read
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
@@ -37,6 +38,38 @@ def test_what_sync_writes_timeline_shows_and_both_are_the_truth(run: Run, meta: 
     for row in settled:
         day = datetime.fromisoformat(row["date"]).date()
         assert (row["reach"], row["engagement"]) == (account.reach(day, now), account.engagement(day, now))
+
+
+def test_without_dagster_sync_all_fetches_the_first_days_of_an_account_that_is_new(
+    run: Run, meta: RunningSimulator, tmp_path: Path
+) -> None:
+    connect(run, meta, "acme.studio")
+    assert first_backfill(tmp_path) == ("queued", 0)
+    given = environment(meta) | {"IG_PIPELINE_INITIAL_BACKFILL_DAYS": str(DAYS)}
+    first = run("sync", "--all", "--days", "1", "--json", env=given)
+    assert first.exit_code == ExitCode.OK, first.output
+    assert json.loads(first.stdout)[0]["metrics_inserted"]["reach"] == DAYS
+    assert first_backfill(tmp_path) == ("done", DAYS)
+    second = run("sync", "--all", "--days", "1", "--json", env=given)
+    assert json.loads(second.stdout)[0]["metrics_inserted"]["reach"] == 1
+
+
+def test_a_sync_of_fewer_days_leaves_the_first_backfill_to_be_done(
+    run: Run, meta: RunningSimulator, tmp_path: Path
+) -> None:
+    connect(run, meta, "acme.studio")
+    given = environment(meta) | {"IG_PIPELINE_INITIAL_BACKFILL_DAYS": str(DAYS)}
+    run("sync", "--account", "acme.studio", "--days", "1", env=given)
+    assert first_backfill(tmp_path) == ("queued", 0)
+
+
+def first_backfill(folder: Path) -> tuple[str, int]:
+    """State and days of the one account's first backfill."""
+    engine = open_engine(database_url(folder))
+    with reading(engine) as db:
+        (standing,) = standings(db, initial_days=DAYS)
+    engine.dispose()
+    return standing.backfill.state, standing.backfill.done
 
 
 def test_the_timeline_for_people_fits_eighty_columns_and_names_every_day(run: Run, meta: RunningSimulator) -> None:
