@@ -152,7 +152,9 @@ class Children:
         with output:
             for line in output:
                 child.last_lines.append(line.rstrip("\n"))
-                self._sink(child.name, line.rstrip("\n"))
+                # Whoever read what we print may be gone (`up | head`); the child must neither wait nor end for that.
+                with suppress(BrokenPipeError):
+                    self._sink(child.name, line.rstrip("\n"))
 
 
 def stand_back(leader: int, niceness: int) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.group import Group
 from ig_pipeline.redaction import MASK
 from ig_pipeline.settings import PREFIX, Settings, load_settings, setting_sources
 
@@ -28,7 +29,7 @@ class Shown:
     description: str
 
 
-@click.group("config")
+@click.group("config", cls=Group)
 def config() -> None:
     """Look at the settings."""
 

@@ -17,6 +17,7 @@ from ig_pipeline.cli.adding import choose, consent_of, token_from
 from ig_pipeline.cli.console import out, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.cli.user_data import export, forget
 from ig_pipeline.clock import utc_now
@@ -35,7 +36,7 @@ _DEVELOPER = "developer@localhost"
 _STYLES = {stored.CONNECTED: "green", stored.RECONNECT_REQUIRED: "yellow", stored.DISCONNECTED: "dim"}
 
 
-@click.group("connections")
+@click.group("connections", cls=Group)
 def connections() -> None:
     """See, add and remove connections to Instagram accounts."""
 

@@ -4,13 +4,14 @@ import asyncio
 
 import click
 
+from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.vault.cipher import new_key, replace_key
 
 
-@click.group("keys")
+@click.group("keys", cls=Group)
 def keys() -> None:
     """Look after the keys that tokens are encrypted with."""
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ig_pipeline.cli.console import out, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import by_account_key
@@ -25,7 +26,7 @@ _SAYS = {
 }
 
 
-@click.group("tokens")
+@click.group("tokens", cls=Group)
 def tokens() -> None:
     """Look after access tokens."""
 

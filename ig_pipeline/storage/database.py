@@ -197,7 +197,8 @@ def _parse(url: SecretStr) -> sa.URL:
 
 
 def _unreachable(error: BaseException | None, url: sa.URL | None = None) -> DatabaseUnreachableError:
-    first = (redact(str(error)).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    first = (redact(said).strip().splitlines() or ["no reason given"])[0].rstrip(".")
     if url is not None and url.get_backend_name() == "sqlite":
         return DatabaseUnreachableError(
             f"The database {url.database} cannot be opened: {first}. "

@@ -67,6 +67,16 @@ def test_what_a_child_that_stands_back_starts_stands_back_too() -> None:
         assert not autogroup.exists() or autogroup.read_text().endswith("nice 7\n")
 
 
+def test_a_child_goes_on_when_nobody_reads_what_is_printed_any_more() -> None:
+    def gone(name: str, line: str) -> None:
+        raise BrokenPipeError
+
+    with Children(gone) as children:
+        # More than a pipe holds (64 KiB): it would wait for a reader.
+        wait = children.run_once("talker", python("for _ in range(10_000): print('x' * 80)"), env=os.environ)
+        wait()
+
+
 def test_leaving_the_block_stops_children_and_what_they_started() -> None:
     lines = Lines()
     with Children(lines) as children:

@@ -37,6 +37,14 @@ def test_every_command_has_help_with_examples(name: str, command: click.Command,
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
+@pytest.mark.parametrize("group", ["connections", "tokens", "keys", "config"])
+def test_a_groups_help_cuts_no_sentence(group: str, run: Run) -> None:
+    shown = run(group, "--help").output
+    sentences = [first_sentence(command) for name, command in LEAVES if name.startswith(f"{group} ")]
+    assert sentences
+    assert all(sentence in " ".join(shown.split()) for sentence in sentences)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
