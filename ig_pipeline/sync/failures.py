@@ -17,6 +17,7 @@ from ig_pipeline.graph_api.errors import (
     TransientError,
     UnreachableError,
 )
+from ig_pipeline.media_store.errors import DownloadError
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
@@ -24,7 +25,7 @@ from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
 
-PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError))
+PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError, DownloadError))
 """Names of the errors that are of a moment: asking again may help."""
 
 

@@ -6,6 +6,7 @@ Everything here happens in the caller's transaction, together with the rows the 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.failures import PASSING, may_pass
 from ig_pipeline.sync.plan import Window, stretches
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
 # Four calls of an account are on the wire when it is throttled, and the last of them may pass where the first did not.
 # A request is a range (facts/dagster.md §2): three days fetched again cost less than a run of its own per gap.
@@ -85,12 +86,19 @@ def defer(
 
 
 def try_again(
-    db: sa.Connection, connection: Connection, results: Sequence[AccountDayResult], *, run_id: str, now: datetime
+    db: sa.Connection,
+    connection: Connection,
+    results: Sequence[AccountDayResult],
+    *,
+    run_id: str,
+    now: datetime,
+    kind: Literal["insights", "media_files"] = "insights",
 ) -> list[AccountDayResult]:
     """`results`, those that failed for a moment's reason with the time of their next attempt, which is asked for here.
 
-    A cell is tried once more after each of `PAUSES`; then it stays as it is, and its sentence says so. Days that wait
-    for an attempt already, because another run failed on them too, are not asked for twice.
+    `kind`: of the requests, and of all `results`. A cell is tried once more after each of `PAUSES`; then it stays as
+    it is, and its sentence says so. Days that wait for an attempt already, because another run failed on them too, are
+    not asked for twice.
     """
     passing = [result for result in results if may_pass(result)]
     if not passing:
@@ -102,7 +110,7 @@ def try_again(
         for window in stretches(days, bridging=GAP):
             request = sync_requests.enqueue(
                 db,
-                kind="insights",
+                kind=kind,
                 account_key=connection.account_key,
                 first=window.first,
                 last=window.last,
@@ -110,7 +118,7 @@ def try_again(
                 reason=next(result.error or "" for result in passing if result.date in window.days),
                 options=_assets_within(passing, window),
                 not_before=_slot(now + pause),
-                dedupe=f"retry:{connection.account_key}:{window.first}:{window.last}:{attempt}",
+                dedupe=f"retry:{kind}:{connection.account_key}:{window.first}:{window.last}:{attempt}",
                 now=now,
             )
             next_at |= dict.fromkeys(window.days, request.not_before)
@@ -158,10 +166,10 @@ def _told(result: AccountDayResult, next_at: dict[date, datetime], tried: dict[d
     return replace(result, error=f"{result.error} {after}", retry_at=at)
 
 
-def _assets_within(results: Iterable[AccountDayResult], window: Window) -> dict[str, list[AssetName]]:
+def _assets_within(results: Iterable[AccountDayResult], window: Window) -> dict[str, list[str]]:
     """The option that names the assets which lack days of `window`."""
     lacking = {result.asset for result in results if window.first <= result.date <= window.last}
-    return {"assets": [asset for asset in ASSETS if asset in lacking]}
+    return {"assets": [asset for asset in (*ASSETS, "media_files") if asset in lacking]}
 
 
 def _slot(at: datetime) -> datetime:

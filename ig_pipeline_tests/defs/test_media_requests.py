@@ -177,6 +177,19 @@ def test_a_lost_file_makes_its_day_red_and_fails_the_request_with_the_reason(dep
     assert deployment.cells() == (set(DAYS) - {bad.day}, {bad.day})
 
 
+def test_a_file_the_cdn_did_not_deliver_comes_an_hour_later_without_a_person(deployment: Deployment) -> None:
+    bad = (deployment.small.world.accounts[0].archive or ())[12]
+    deployment.small.simulator.cdn.faults[bad.id].extend(["status 503"] * 4)
+    deployment.ask()
+    deployment.answer()
+    assert deployment.cells() == (set(DAYS) - {bad.day}, {bad.day})
+    deployment.small.clock.advance(timedelta(hours=1))
+    (run,) = deployment.answer()
+    assert run.success
+    assert len(deployment.files()) == 54
+    assert deployment.cells() == (set(DAYS), set())
+
+
 def test_a_limited_request_that_fails_says_so_and_turns_no_day_red(deployment: Deployment) -> None:
     deployment.small.revoke(KEY)
     urls = [deployment.ask(limit=5), deployment.ask(dry_run=True)]

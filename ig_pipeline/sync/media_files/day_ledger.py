@@ -5,7 +5,7 @@ Every way in writes through here: Dagster, the command line and Telegram.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.failures import lost_cells
-from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.ledger import record, try_again
 from ig_pipeline.sync.media_files.days import ASSET, day_result
 from ig_pipeline.sync.media_files.results import Tally
 from ig_pipeline.sync.results import AccountDayResult
@@ -28,13 +28,21 @@ class DayLedger:
     """Writes `days` down and hands each to `emit` once its row is committed.
 
     `standing`: days that the ledger has as written; with nothing new they keep the row they have, so that a whole
-    history looked through every night does not add a row a day to the table.
+    history looked through every night does not add a row a day to the table. `ask_again`: days that an outage spoilt
+    are asked for again later, each whole.
     """
 
     def __init__(
-        self, session: AccountSession, days: Collection[date], *, standing: Collection[date], emit: Emit
+        self,
+        session: AccountSession,
+        days: Collection[date],
+        *,
+        standing: Collection[date],
+        ask_again: bool,
+        emit: Emit,
     ) -> None:
         self._session, self._standing, self._emit = session, standing, emit
+        self._ask_again = ask_again
         self._left = set(days)
         self._started_at = session.now()
         self._settled: asyncio.Queue[tuple[date, Tally] | None] = asyncio.Queue()
@@ -72,9 +80,8 @@ class DayLedger:
 
     async def _write(self) -> None:
         """What is not written yet. A database that is away is asked again when the next day is settled."""
-        results = list(self._unwritten)
         try:
-            await self._session.write(partial(self._record, results=results))
+            results = await self._session.write(partial(self._record, results=list(self._unwritten)))
         except (sa.exc.SQLAlchemyError, DatabaseError) as error:
             self._trouble = error
             logger.warning("[MEDIA] the ledger could not be written: %s", type(error).__name__)
@@ -96,17 +103,21 @@ class DayLedger:
             return
         lost = lost_cells(error, asset=ASSET, account_key=connection.account_key, connection=connection, days=self.left)
         try:
-            await self._session.write(partial(self._record, results=lost))
+            lost = await self._session.write(partial(self._record, results=lost))
         except (sa.exc.SQLAlchemyError, DatabaseError) as away:
             # The cells are reported either way; a lost database is often why they failed.
             logger.warning("[MEDIA] the ledger could not be written: %s", type(away).__name__)
         for result in lost:
             self._emit(result)
 
-    def _record(self, db: sa.Connection, *, results: Sequence[AccountDayResult]) -> None:
+    def _record(self, db: sa.Connection, *, results: list[AccountDayResult]) -> list[AccountDayResult]:
+        """`results` as they were written down: those that are asked for again say when."""
+        session, now = self._session, self._session.now()
+        if self._ask_again:
+            results = try_again(db, session.connection, results, run_id=session.run_id, now=now, kind=ASSET)
         news = [result for result in results if not (result.unchanged and result.date in self._standing)]
-        session = self._session
-        record(db, news, run_id=session.run_id, started_at=self._started_at, finished_at=session.now())
+        record(db, news, run_id=session.run_id, started_at=self._started_at, finished_at=now)
+        return results
 
     def _calls(self) -> int:
         return self._session.client.calls_of(self._session.connection.account_id)

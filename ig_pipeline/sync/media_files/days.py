@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
+from ig_pipeline.sync.failures import PASSING
 from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import Window, clip
@@ -107,7 +108,9 @@ def day_result(connection: Connection, day: date, tally: Tally, *, calls: int) -
     )
     if not failed:
         return result
+    # One file that may come later is reason enough to ask for the day again.
+    passing = sorted(tally.error_types & PASSING)
     return replace(
         result, status="failed", error=f"{failed} files could not be fetched: {'; '.join(tally.errors[:3])}",
-        error_type="BackfillError",
+        error_type=passing[0] if passing else "BackfillError",
     )  # fmt: skip

@@ -133,12 +133,15 @@ class Tally:
     files: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     errors: list[str] = field(default_factory=list)
+    error_types: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: FileResult) -> None:
         """Count one file."""
         self.files[result.outcome] += 1
         self.bytes += result.size
+        if result.error_type is not None:
+            self.error_types.add(result.error_type)
         if result.outcome == "failed" and len(self.errors) < MOST_ERRORS:
             self.errors.append(f"{result.file.media_id[:40]}: {result.detail}")
         if result.outcome == "skipped_unsupported" and result.detail:

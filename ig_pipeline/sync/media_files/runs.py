@@ -146,10 +146,12 @@ class MediaRun:
     ) -> DayLedger:
         """For `cells`, every one of which gets a row; for all days of the grid otherwise."""
         if cells is not None:
-            return DayLedger(session, cells, standing=(), emit=emit)
+            return DayLedger(session, cells, standing=(), ask_again=True, emit=emit)
         window = settled_by(options, first_day=self.services.settings.first_day, now=session.now())
         standing = await session.read(lambda db: sync_logs.days_standing(db, session.connection, ASSET))
-        return DayLedger(session, window.days if window else (), standing=standing, emit=emit)
+        # A day asked for again is fetched whole; whoever gave a limit did not want that.
+        again = options.limit is None
+        return DayLedger(session, window.days if window else (), standing=standing, ask_again=again, emit=emit)
 
     async def _begin(self, session: AccountSession, options: BackfillOptions) -> tuple[int, list[int]]:
         """The id of this backfill's row, and of those that died before; what they wrote half is removed."""

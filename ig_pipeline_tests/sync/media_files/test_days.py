@@ -1,17 +1,24 @@
 """Media files cell by cell: green when the day's files are all there, red when one is missing, each told apart."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
+import httpx
 import pytest
 
+from ig_pipeline.simulator.posts import Post
 from ig_pipeline.storage import tables
+from ig_pipeline.sync.media_files.cells import media_file_days
+from ig_pipeline.sync.media_files.results import BackfillResult
+from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline_tests.sync.harness import sqlite_only
-from ig_pipeline_tests.sync.media_files.conftest import Make
+from ig_pipeline_tests.sync.media_files.conftest import Library, Make
 from ig_pipeline_tests.sync.media_files.worlds import NEWEST, archive_account
 
 pytestmark = pytest.mark.anyio
 
 LAST = NEWEST.date()
+ONLY_FILES = {"assets": ["media_files"]}
 
 
 def days(count: int) -> list[date]:
@@ -45,9 +52,7 @@ async def test_days_without_posts_are_complete_with_nothing(library: Make) -> No
 @sqlite_only
 async def test_one_lost_file_makes_its_day_red_and_only_that_one(library: Make) -> None:
     media = library(*["image"] * 27)
-    archive = media.account.archive
-    assert archive is not None
-    bad = archive[12]
+    bad = posts(media)[12]
     media.small.simulator.cdn.faults[bad.id].extend(["html"] * 5)
     results = {result.date: result for result in await media.fill_days(days(3))}
     assert [results[day].status for day in days(3)] == ["complete", "failed", "complete"]
@@ -57,6 +62,49 @@ async def test_one_lost_file_makes_its_day_red_and_only_that_one(library: Make) 
     (again,) = await media.fill_days([bad.day])
     assert (again.status, again.rows, again.values["duplicates"]) == ("complete", 1, 8)
     media.check_whole()
+
+
+async def test_a_day_that_lacks_a_file_the_cdn_did_not_deliver_is_asked_for_again_by_itself(library: Make) -> None:
+    media = library(*["image"] * 27)
+    bad = posts(media)[12]
+    media.small.simulator.cdn.faults[bad.id].extend(["status 503"] * 4)
+    results = {result.date: result for result in await media.fill_days(days(3))}
+    assert [results[day].status for day in days(3)] == ["complete", "failed", "complete"]
+    (request,) = media.small.rows(tables.sync_requests)
+    assert (request["kind"], request["requested_by"], request["options"]) == ("media_files", "retry", ONLY_FILES)
+    assert (request["first"], request["last"]) == (bad.day, bad.day)
+    assert results[bad.day].retry_at == request["not_before"] > media.small.clock()
+    (again,) = await media.fill_days([bad.day])
+    assert (again.status, again.rows, again.retry_at) == ("complete", 1, None)
+    media.check_whole()
+
+
+async def test_days_of_a_listing_that_meta_did_not_answer_are_asked_for_again_by_themselves(library: Make) -> None:
+    media = library(*["image"] * 27)
+    small, ended = media.small, list[BackfillResult]()
+    async with small.services_over(lambda _: httpx.Response(503)) as services, open_media(small.settings) as files:
+        cells = {media.key: days(3)}
+        filled = media_file_days(services, files, cells, run_id="run", triggered_by="test", ended=ended.append)
+        results = [result async for result in filled]
+    (request,) = small.rows(tables.sync_requests)
+    assert {(result.status, result.retry_at) for result in results} == {("failed", request["not_before"])}
+    assert (request["kind"], request["options"]) == ("media_files", ONLY_FILES)
+    assert (request["first"], request["last"]) == (days(3)[0], LAST)
+
+
+@sqlite_only
+async def test_what_a_limit_left_out_is_not_fetched_by_asking_again(library: Make) -> None:
+    media = library(*["image"] * 9)
+    media.small.simulator.cdn.faults[posts(media)[3].id].extend(["status 503"] * 4)
+    await media.backfill(limit=100)
+    assert [result.status for result in media.days if result.date == LAST] == ["failed"]
+    assert not media.small.rows(tables.sync_requests)
+
+
+def posts(media: Library) -> Sequence[Post]:
+    """The account's posts, as the simulator has them."""
+    assert media.account.archive is not None
+    return media.account.archive
 
 
 async def test_a_rate_limit_keeps_what_is_done_and_asks_for_the_rest_later(library: Make) -> None:
