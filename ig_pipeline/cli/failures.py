@@ -10,7 +10,7 @@ import click
 import sqlalchemy as sa
 
 from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TokenDeadError, TransientError
+from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TransientError
 from ig_pipeline.redaction import redact
 from ig_pipeline.settings import SettingsError
 from ig_pipeline.storage.connections import UnknownAccountError
@@ -60,8 +60,6 @@ def command_error(error: BaseException, *, with_traceback: bool = False) -> Comm
 def sentence(error: BaseException) -> str:
     """One sentence, or a line for each wrong setting, that says what happened and what to do."""
     match error:
-        case TokenDeadError():
-            return f"{error} {error.advice}"
         case RateLimitedError():
             return f"{error} It may be asked again after {error.retry_at:%Y-%m-%d %H:%M} UTC."
         case sa.exc.SQLAlchemyError():

@@ -187,7 +187,8 @@ def _token_dead(answer: _Answer) -> GraphError | None:
             cause, advice = "session", f"The session has ended. {_RECONNECT}"
     # Without Meta's "Error validating access token: ", which reads like a secret to the redaction.
     reason = answer.message.partition("access token: ")[2] or answer.message
-    return TokenDeadError(f"The token is refused: {reason} {advice}", cause=cause, advice=advice, origin=answer.origin)
+    said = f"The token is refused: {reason.rstrip('.')}."
+    return TokenDeadError(said, cause=cause, advice=advice, origin=answer.origin)
 
 
 def _app_unknown(answer: _Answer) -> GraphError | None:

@@ -98,7 +98,10 @@ class RateLimitedError(GraphError):
 
 
 class TokenDeadError(GraphError):
-    """The token works no more. `cause` for programs; `advice`: the sentence to show the account's owner."""
+    """The token works no more. `cause` for programs; `advice`: the sentence to show the account's owner.
+
+    Its text is `message` and the advice.
+    """
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class TokenDeadError(GraphError):
         advice: str,
         origin: Origin = NOWHERE,
     ) -> None:
-        super().__init__(message, origin=origin)
+        super().__init__(f"{message} {advice}", origin=origin)
         self.cause: DeadCause = cause
         self.advice = advice
 
