@@ -64,7 +64,8 @@ def test_what_a_child_that_stands_back_starts_stands_back_too() -> None:
         assert os.getpriority(os.PRIO_PROCESS, grandchild) == 7
         assert os.getpriority(os.PRIO_PROCESS, 0) < 7
         autogroup = Path(f"/proc/{grandchild}/autogroup")
-        assert not autogroup.exists() or autogroup.read_text().endswith("nice 7\n")
+        if os.access(autogroup, os.W_OK) and (said := autogroup.read_text()):  # Linux, and its /proc can be written to
+            assert said.endswith("nice 7\n")
 
 
 def test_a_child_goes_on_when_nobody_reads_what_is_printed_any_more() -> None:
