@@ -15,7 +15,7 @@ from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, runs_answering
+from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, runs_answering, starts_again
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import connections, sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection
@@ -79,7 +79,7 @@ def settle(instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[
                 sync_requests.mark_failed(db, request.id, detail="Its run was deleted in Dagster. Ask again.")
             elif run.status == dg.DagsterRunStatus.SUCCESS:
                 sync_requests.mark_done(db, request.id, run_id=run.run_id)
-            elif not _starts_again(run):
+            elif not starts_again(run):
                 detail = f"Run {run.run_id} ended as {run.status.value}; its page in Dagster names the reasons."
                 sync_requests.mark_failed(db, request.id, detail=detail)
 
@@ -144,8 +144,3 @@ def _assets_of(request: SyncRequest) -> tuple[dg.AssetKey, ...]:
     named = request.options.get("assets")
     keys = ASSETS_OF[request.kind]
     return tuple(key for key in keys if named is None or key.to_user_string() in named) or tuple(keys)
-
-
-def _starts_again(run: dg.DagsterRun) -> bool:
-    """Whether the daemon will start a failed run again: its process died, its work did not fail."""
-    return run.tags.get("dagster/will_retry") == "true"

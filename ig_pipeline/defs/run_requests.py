@@ -62,6 +62,11 @@ def runs_answering(instance: dg.DagsterInstance, request_ids: Iterable[int]) -> 
     return found
 
 
+def starts_again(run: dg.DagsterRun) -> bool:
+    """Whether the daemon will start a failed run again: its process died, its work did not fail."""
+    return run.tags.get("dagster/will_retry") == "true"
+
+
 def mark_first_backfill(pipeline: Pipeline, run: dg.DagsterRun) -> None:
     """Note on its connection that `run` is its first backfill. Runs of other kinds and marked ones are let be."""
     if CONNECTION_TAG not in run.tags:

@@ -14,6 +14,7 @@ from ig_pipeline.storage.tables import sync_requests as table
 from ig_pipeline.storage.upsert import insert_unless_there
 
 QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
+UNFINISHED = (QUEUED, LAUNCHED)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ def queued_for(db: sa.Connection, account_key: str, *, requested_by: str) -> lis
     return _select(db, table.c.status == QUEUED, *mine)
 
 
+def asked_since(db: sa.Connection, account_key: str, *, kind: str, since: datetime) -> list[SyncRequest]:
+    """Requests of one account that were made at `since` (UTC) or later, whatever became of them, oldest first."""
+    return _select(db, table.c.account_key == account_key, table.c.kind == kind, table.c.created_at >= since)
+
+
 def waiting(db: sa.Connection) -> int:
     """How many requests are queued, due or not."""
     return int(db.execute(sa.select(sa.func.count()).where(table.c.status == QUEUED)).scalar_one())
@@ -122,13 +128,13 @@ def mark_launched(db: sa.Connection, request_id: int, *, run_id: str | None, now
 def mark_done(db: sa.Connection, request_id: int, *, run_id: str | None = None, detail: str | None = None) -> bool:
     """The work is finished. False if it was already."""
     told = {name: value for name, value in (("run_id", run_id), ("detail", detail)) if value is not None}
-    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=DONE, **told)
+    return _move(db, request_id, frm=UNFINISHED, to=DONE, **told)
 
 
 def mark_failed(db: sa.Connection, request_id: int, *, detail: str, run_id: str | None = None) -> bool:
     """The work failed, with a sentence for whoever asked. False if its end was known already."""
     told = {"run_id": run_id} if run_id else {}
-    return _move(db, request_id, frm=(QUEUED, LAUNCHED), to=FAILED, detail=detail, **told)
+    return _move(db, request_id, frm=UNFINISHED, to=FAILED, detail=detail, **told)
 
 
 def note_counts(

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.events import DagsterEvent
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.utils import make_new_run_id
 
@@ -107,6 +108,13 @@ class World:
         for added in tick.dynamic_partitions_requests or []:
             self.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         return self.launch(tick.run_requests or [], by=name) if launch else list(tick.run_requests or [])
+
+    def end_run(self, status: dg.DagsterRunStatus, **tags: str) -> None:
+        """The newest run ends, as Dagster notes it."""
+        run = self.instance.get_runs(limit=1)[0]
+        self.instance.add_run_tags(run.run_id, tags)
+        event = {"SUCCESS": "PIPELINE_SUCCESS", "FAILURE": "PIPELINE_FAILURE", "CANCELED": "PIPELINE_CANCELED"}
+        self.instance.report_dagster_event(DagsterEvent(event[status.value], run.job_name), run.run_id)
 
     def schedule_tick(self, name: str, at: datetime) -> list[dg.RunRequest]:
         schedule = self.definitions.get_repository_def().get_schedule_def(name)

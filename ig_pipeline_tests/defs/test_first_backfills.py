@@ -7,7 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ig_pipeline.storage import connections
+from ig_pipeline.graph_api.errors import TokenDeadError
+from ig_pipeline.storage import connections, sync_requests
+from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.failures import lost_cells
+from ig_pipeline.sync.ledger import PAUSES, record
 from ig_pipeline_tests.defs.stand_ins import NOW, World, instance_with
 
 
@@ -116,3 +120,83 @@ def test_the_run_of_a_first_backfill_tells_whose_it_is(world: World) -> None:
     sensor = world.definitions.get_repository_def().get_sensor_def("new_connections")
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 1
+
+
+def launched(world: World) -> None:
+    """Ana's first backfill has its run, and the connection its mark."""
+    world.connect("ana")
+    world.sensor_tick("new_connections")
+    world.sensor_tick("new_connections")
+
+
+def asked(world: World) -> list[SyncRequest]:
+    """Ana's requests, oldest first."""
+    with world.pipeline.reading() as db:
+        return sync_requests.asked_since(db, "ana", kind="insights", since=NOW)
+
+
+def test_a_first_backfill_whose_run_died_for_good_is_asked_for_again_after_a_pause(world: World) -> None:
+    launched(world)
+    world.end_run(dg.DagsterRunStatus.FAILURE)
+    for _ in range(2):  # once, however often the sensor looks
+        world.sensor_tick("new_connections")
+    (request,) = asked(world)
+    assert (request.first, request.last) == (date(2026, 10, 21), date(2026, 11, 19))
+    assert request.not_before == NOW + PAUSES[0]
+    assert not world.sensor_tick("requested_syncs")
+    world.now = request.not_before
+    (run,) = world.sensor_tick("requested_syncs")
+    assert run.tags["dagster/asset_partition_range_start"] == "ana|2026-10-21"
+
+
+def test_a_first_backfill_that_dies_every_time_is_given_up(world: World) -> None:
+    launched(world)
+    world.end_run(dg.DagsterRunStatus.FAILURE)
+    pauses = []
+    for _ in PAUSES:
+        world.sensor_tick("new_connections")
+        request = asked(world)[-1]
+        pauses.append(request.not_before - world.now)
+        world.now = request.not_before
+        world.sensor_tick("requested_syncs")
+        world.end_run(dg.DagsterRunStatus.FAILURE)
+        world.sensor_tick("requested_syncs")  # marks it launched
+        world.sensor_tick("requested_syncs")  # and failed
+    world.sensor_tick("new_connections")
+    assert tuple(pauses) == PAUSES
+    assert [request.status for request in asked(world)] == ["failed"] * len(PAUSES)
+
+
+@pytest.mark.parametrize(
+    ("status", "tags"),
+    [
+        (dg.DagsterRunStatus.FAILURE, {"dagster/will_retry": "true"}),
+        (dg.DagsterRunStatus.CANCELED, {}),
+    ],
+)
+def test_a_run_that_starts_again_or_was_cancelled_is_not_asked_for_anew(
+    world: World, status: dg.DagsterRunStatus, tags: dict[str, str]
+) -> None:
+    launched(world)
+    world.end_run(status, **tags)
+    world.sensor_tick("new_connections")
+    assert not asked(world)
+
+
+def test_a_first_backfill_that_failed_with_reasons_is_left_to_them(world: World) -> None:
+    launched(world)
+    ana = world.connection("ana")
+    assert ana.initial_backfill_first is not None
+    days = [ana.initial_backfill_first + timedelta(days=n) for n in range(30)]
+    lost = lost_cells(
+        TokenDeadError("gone", cause="invalid", advice="Connect again."),
+        asset="account_insights",
+        account_key="ana",
+        connection=ana,
+        days=days,
+    )
+    with world.pipeline.writing() as db:
+        record(db, lost, run_id="a run", started_at=NOW, finished_at=NOW)
+    world.end_run(dg.DagsterRunStatus.FAILURE)
+    world.sensor_tick("new_connections")
+    assert not asked(world)

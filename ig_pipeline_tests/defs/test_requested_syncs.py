@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.events import DagsterEvent
 
 from ig_pipeline.storage import connections, sync_requests
 from ig_pipeline.storage.sync_requests import SyncRequest
@@ -38,13 +37,6 @@ def request(world: World, request_id: int) -> SyncRequest:
         found = sync_requests.by_id(db, request_id)
     assert found is not None
     return found
-
-
-def end(world: World, status: dg.DagsterRunStatus, **tags: str) -> None:
-    (run,) = world.instance.get_runs()
-    world.instance.add_run_tags(run.run_id, tags)
-    event = "PIPELINE_SUCCESS" if status == dg.DagsterRunStatus.SUCCESS else "PIPELINE_FAILURE"
-    world.instance.report_dagster_event(DagsterEvent(event, run.job_name), run.run_id)
 
 
 def test_requests_of_neighbours_for_the_same_days_share_a_run(world: World) -> None:
@@ -92,7 +84,7 @@ def test_the_end_of_the_run_is_the_end_of_its_requests(
     request_id = ask(world, "ana")
     for _ in range(2):
         world.sensor_tick("requested_syncs")
-    end(world, status)
+    world.end_run(status)
     world.sensor_tick("requested_syncs")
     settled = request(world, request_id)
     assert settled.status == expected
@@ -103,7 +95,7 @@ def test_a_crashed_run_that_starts_again_does_not_end_its_request(world: World) 
     request_id = ask(world, "ana")
     for _ in range(2):
         world.sensor_tick("requested_syncs")
-    end(world, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    world.end_run(dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
     world.sensor_tick("requested_syncs")
     assert request(world, request_id).status == "launched"
 
