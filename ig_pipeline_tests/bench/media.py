@@ -50,7 +50,7 @@ def _run(command: list[str]) -> str:
     """What a command printed. It stands back behind the simulator, which would be somebody else's machine.
 
     On equal terms the engine's threads and the simulator's one stand in line for the same two cores, and what comes
-    out says how the kernel shared them out: from 0.65 to 0.88 of curl with the same code on the same day.
+    out says how the kernel shared them out: from 0.69 to 0.88 of curl with the same code within an hour.
     """
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     stand_back(process.pid, 10)
