@@ -16,6 +16,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, mark_initial_backfill_requested
 from ig_pipeline.storage.overview import standings
+from ig_pipeline.sync.failures import may_pass
 from ig_pipeline.sync.plan import Window, clip, initial_window
 from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
@@ -52,17 +53,21 @@ def note_first_history(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Mark the first backfill as asked for where `results` tried all of its days: no sensor need ask for it again."""
+    """Mark the first backfill as asked for where `results` settled all of its days: nobody need ask for it again.
+
+    What was put off, or failed for a moment's reason, is not settled: where no Dagster runs, only the next sync that
+    finds the mark missing brings it.
+    """
     window = first_window(settings, now)
     if window is None:
         return
-    tried: dict[str, set[tuple[date, str]]] = defaultdict(set)
+    settled: dict[str, set[tuple[date, str]]] = defaultdict(set)
     for result in results:
-        if result.status != "deferred":
-            tried[result.account_key].add((result.date, result.asset))
+        if result.status != "deferred" and not may_pass(result):
+            settled[result.account_key].add((result.date, result.asset))
     wanted = set(product(window.days, ASSETS))
     for connection in connections:
-        if wanted <= tried[connection.account_key]:
+        if wanted <= settled[connection.account_key]:
             mark_initial_backfill_requested(db, connection.id, first=window.first, last=window.last, now=now)
 
 

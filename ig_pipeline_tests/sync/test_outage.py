@@ -10,6 +10,7 @@ from ig_pipeline.storage import sync_logs, sync_requests, tables
 from ig_pipeline.storage.connections import mark_initial_backfill_requested
 from ig_pipeline.storage.overview import Backfill, standings
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.first_history import note_first_history
 from ig_pipeline.sync.ledger import PAUSES, REMEMBERED, SLOT
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
@@ -75,6 +76,15 @@ async def test_a_first_backfill_of_an_outage_is_complete_after_it_without_a_pers
     assert small.daily(KEY) == small.truth(KEY, small.window())
     assert first_backfill(small).state == "done"
     assert not queued(small)
+
+
+@sqlite_only
+async def test_a_first_history_that_an_outage_spoilt_is_not_marked_as_had(small: SmallWorld) -> None:
+    mine = [small.connect(KEY)]
+    for results, marked in ((await sync_while_down(small), False), (await small.sync([KEY]), True)):
+        with small.engine.begin() as db:
+            note_first_history(db, mine, results, settings=small.settings, now=small.clock())
+        assert (small.connection(KEY).initial_backfill_requested_at is not None) == marked
 
 
 async def test_meta_down_for_good_ends_in_red_cells_with_the_reason(small: SmallWorld) -> None:
