@@ -55,10 +55,11 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         entry = COMMANDS[cmd_name]
-        name, loaded = f"ig_pipeline.cli.{entry.module}", len(sys.modules)
+        name = f"ig_pipeline.cli.{entry.module}"
+        is_new = name not in sys.modules
         command = getattr(importlib.import_module(name), entry.attribute)
-        if len(sys.modules) > loaded:
-            # They stay: going through their objects again and again took the collector 8 % of a media backfill.
+        if is_new:
+            # What it loads stays: going through that again and again took the collector 8 % of a media backfill.
             gc.freeze()
         assert isinstance(command, click.Command)
         return command
