@@ -68,7 +68,8 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     results: list[AccountDayResult] = []
     _warn_if_unreachable(settings)
     try:
-        asyncio.run(_sync(settings, cells, results))
+        # Whoever names an account wants all of it; --all is the night's work.
+        asyncio.run(_sync(settings, cells, results, asks_everything=not everyone))
     finally:
         # Stopped or not: what was written is in the grid too.
         tell_grid(settings, results)
@@ -125,14 +126,21 @@ def _cells(
     return cells
 
 
-async def _sync(settings: Settings, cells: Mapping[str, Sequence[date]], results: list[AccountDayResult]) -> None:
+async def _sync(
+    settings: Settings,
+    cells: Mapping[str, Sequence[date]],
+    results: list[AccountDayResult],
+    *,
+    asks_everything: bool,
+) -> None:
     """Fill `results` as cells are settled, with a bar for each account."""
     left = {(key, day): len(ASSETS) for key, days in cells.items() for day in days}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     with Progress(*columns, TimeElapsedColumn(), console=err(), transient=False) as progress:
         bars: dict[str, TaskID] = {key: progress.add_task(key, total=len(days)) for key, days in cells.items()}
         async with open_services(settings) as services:
-            async for result in sync_account_days(services, cells, run_id=f"cli-{uuid.uuid4()}"):
+            run_id = f"cli-{uuid.uuid4()}"
+            async for result in sync_account_days(services, cells, run_id=run_id, asks_everything=asks_everything):
                 results.append(result)
                 left[result.account_key, result.date] -= 1
                 if left[result.account_key, result.date] == 0:
@@ -165,5 +173,19 @@ def _print(
     for summary in summaries:
         for error in summary.errors[:5]:
             console.print(Text(error, style="red"), soft_wrap=True)
+    for sentence in _partial_sentences(results):
+        console.print(Text(sentence, style="yellow"), soft_wrap=True)
     for sentence in dict.fromkeys(result.error for result in results if result.status == "deferred" and result.error):
         console.print(Text(sentence, style="yellow"), soft_wrap=True)
+
+
+def _partial_sentences(results: Sequence[AccountDayResult]) -> list[str]:
+    """A line per account and what its days lack, though Instagram named no reason."""
+    days: dict[tuple[str, tuple[str, ...]], set[date]] = {}
+    for result in results:
+        if result.status == "partial":
+            days.setdefault((result.account_key, result.lacking), set()).add(result.date)
+    return [
+        f"{key}: {len(of)} days lack {', '.join(lacking)}: Instagram left it out without a reason. Ask again later."
+        for (key, lacking), of in days.items()
+    ]

@@ -17,8 +17,8 @@ CellEvent: TypeAlias = dg.AssetMaterialization | dg.AssetObservation
 
 
 def event_of(result: AccountDayResult) -> CellEvent:
-    """A materialization for a written cell, which turns it green; for others an observation with the reason."""
-    return materialization(result) if result.written else observation(result)
+    """A materialization for a complete cell, which turns it green; for others an observation with the reason."""
+    return materialization(result) if result.is_complete else observation(result)
 
 
 def materialization(result: AccountDayResult) -> dg.AssetMaterialization:
@@ -48,8 +48,11 @@ def _sentence(result: AccountDayResult) -> str:
     if result.error:
         return f"{result.status.capitalize()}: {result.error}"
     values = ", ".join(f"{name} {value:,}" for name, value in list(result.values.items())[:3] if value is not None)
-    absent = f"; not available: {', '.join(result.absences)}" if result.absences else ""
-    return f"{result.rows} rows{f' ({values})' if values else ''}{absent}"
+    told = f"{result.rows} rows{f' ({values})' if values else ''}"
+    if result.lacking:
+        again = f"; asked for again at {result.retry_at:%Y-%m-%d %H:%M} UTC" if result.retry_at else ""
+        return f"Partial: {told}; Instagram left out {', '.join(result.lacking)} without a reason{again}"
+    return f"{told}; not available: {', '.join(result.absences)}" if result.absences else told
 
 
 def _metadata(result: AccountDayResult) -> Metadata:

@@ -25,7 +25,7 @@ from ig_pipeline.storage import connections, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.storage.sync_requests import UNFINISHED
-from ig_pipeline.sync.ledger import PAUSES, REMEMBERED
+from ig_pipeline.sync.ledger import BACKOFF, REMEMBERED
 from ig_pipeline.sync.plan import Rectangle, initial_window
 
 # The daemon looks every five seconds; a shorter interval means "at every look".
@@ -120,7 +120,7 @@ def _enqueue(pipeline: Pipeline, connection: Connection, run: dg.DagsterRun) -> 
     with pipeline.writing() as db:
         asked = sync_requests.asked_since(db, connection.account_key, kind="insights", since=since)
         attempt = sum(request.requested_by == ASKED_BY for request in asked)
-        if attempt == len(PAUSES) or any(request.status in UNFINISHED for request in asked):
+        if attempt == len(BACKOFF) or any(request.status in UNFINISHED for request in asked):
             return
         sync_requests.enqueue(
             db,
@@ -130,7 +130,7 @@ def _enqueue(pipeline: Pipeline, connection: Connection, run: dg.DagsterRun) -> 
             last=last,
             requested_by=ASKED_BY,
             reason=f"Run {run.run_id}, the first backfill, died or could not start.",
-            not_before=now + PAUSES[attempt],
+            not_before=now + BACKOFF[attempt],
             dedupe=f"{ASKED_BY}:{connection.id}",
             now=now,
         )

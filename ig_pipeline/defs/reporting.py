@@ -28,7 +28,7 @@ class GridReporter:
         self._known: set[str] = set()
 
     def report(self, results: Iterable[AccountDayResult]) -> int:
-        """Show `results` in the grid: written cells green, the others with the reason. Returns how many are green."""
+        """Show `results` in the grid: complete cells green, the others with the reason. Returns how many are green."""
         results = list(results)
         for key in dict.fromkeys(result.account_key for result in results):
             self._add_account(key)
@@ -36,7 +36,7 @@ class GridReporter:
         for result in results:
             if (result.asset, _cell(result)) not in shown:
                 self._instance.report_runless_asset_event(event_of(result))
-        return sum(result.written for result in results)
+        return sum(result.is_complete for result in results)
 
     def _green(self, results: Sequence[AccountDayResult]) -> set[tuple[str, str]]:
         """Asset and cell of those of `results` that are green now."""

@@ -15,11 +15,18 @@ from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG, request_tag, run_request, runs_answering, starts_again
+from ig_pipeline.defs.run_requests import (
+    OPTIONS_TAG,
+    PERSON_TAG,
+    request_tag,
+    run_request,
+    runs_answering,
+    starts_again,
+)
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import connections, sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection
-from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.storage.sync_requests import BY_A_PERSON, SyncRequest
 from ig_pipeline.sync.ledger import RETRY
 from ig_pipeline.sync.plan import DayRequest, plan_requests
 
@@ -89,12 +96,14 @@ def ask_for(
 ) -> list[dg.RunRequest]:
     """Run requests for `requests`; those that can never run are marked failed with the reason."""
     settings, runs = pipeline.settings, []
-    groups: dict[tuple[tuple[dg.AssetKey, ...], str], list[SyncRequest]] = {}
+    groups: dict[tuple[tuple[dg.AssetKey, ...], str, bool], list[SyncRequest]] = {}
     for request in requests:
         others = {name: value for name, value in request.options.items() if name != "assets"}
         options = json.dumps(others, sort_keys=True) if others else ""
-        groups.setdefault((_assets_of(request), options), []).append(request)
-    for (assets, options), group in groups.items():
+        by_a_person = request.requested_by in BY_A_PERSON
+        groups.setdefault((_assets_of(request), options, by_a_person), []).append(request)
+    for (assets, options, by_a_person), group in groups.items():
+        shared = {**({OPTIONS_TAG: options} if options else {}), **({PERSON_TAG: "1"} if by_a_person else {})}
         plan = plan_requests(
             [DayRequest(request.id, request.account_key, request.first, request.last) for request in group],
             ordered_keys=known,
@@ -115,19 +124,19 @@ def ask_for(
                     planned.rectangle,
                     assets=assets,
                     run_key=run_key,
-                    tags={**tags, **({OPTIONS_TAG: options} if options else {})},
+                    tags={**tags, **shared},
                 )
             )
     return runs
 
 
 def _is_healed(db: sa.Connection, request: SyncRequest, connected: Mapping[str, Connection]) -> bool:
-    """Whether the days of an attempt after an outage are there already: somebody did not want to wait for it."""
+    """Whether the days of another attempt are whole already: another run was faster."""
     connection = connected.get(request.account_key)
     if request.requested_by != RETRY or connection is None:
         return False
     assets, first, last = request.options["assets"], request.first, request.last
-    return not sync_logs.lacks(db, connection, assets=assets, first=first, last=last, since=request.created_at)
+    return not sync_logs.lacks(db, connection, assets=assets, first=first, last=last)
 
 
 def _refusal(request: SyncRequest, connected: Collection[str]) -> str | None:

@@ -30,9 +30,10 @@ class CellSource(Protocol):
         *,
         assets: Collection[AssetName],
         run_id: str,
+        asks_everything: bool,
         clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
-        """One result per asset and cell, in the order they are finished."""
+        """One result per asset and cell, in the order they are finished; `asks_everything`: a person asked."""
         ...
 
 
@@ -55,14 +56,21 @@ class MediaSource(Protocol):
 
 
 async def fetch_cells(
-    settings: Settings, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str, clock: Clock
+    settings: Settings,
+    cells: Mapping[str, Sequence[date]],
+    *,
+    assets: Collection[AssetName],
+    run_id: str,
+    asks_everything: bool,
+    clock: Clock,
 ) -> AsyncIterator[AccountDayResult]:
     """The engine, with its own client and database for the length of one run."""
     # pandas and the client are needed in runs only; a code server that never runs starts half a second sooner.
     from ig_pipeline.sync.engine import open_services, sync_account_days  # noqa: PLC0415
 
     async with open_services(settings, clock=clock) as services:
-        async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
+        results = sync_account_days(services, cells, assets=assets, run_id=run_id, asks_everything=asks_everything)
+        async for result in results:
             yield result
 
 
@@ -129,11 +137,18 @@ class Pipeline:
     refresh: Callable[[Settings, Clock], Awaitable[list[TokenResult]]] = refresh_all
 
     def cells(
-        self, cells: Mapping[str, Sequence[date]], *, assets: Collection[AssetName], run_id: str
+        self,
+        cells: Mapping[str, Sequence[date]],
+        *,
+        assets: Collection[AssetName],
+        run_id: str,
+        asks_everything: bool = False,
     ) -> AsyncIterator[AccountDayResult]:
-        """Fetch `cells`: one result per asset and cell."""
+        """Fetch `cells`: one result per asset and cell. `asks_everything`: a person asked."""
         self._engine()
-        return self.fetch(self.settings, cells, assets=assets, run_id=run_id, clock=self.clock)
+        return self.fetch(
+            self.settings, cells, assets=assets, run_id=run_id, asks_everything=asks_everything, clock=self.clock
+        )
 
     def media_cells(
         self,

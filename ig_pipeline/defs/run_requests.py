@@ -16,7 +16,13 @@ OPTIONS_TAG = "ig_pipeline/options"
 """What a request says besides account and days, as JSON; assets that take options read it."""
 
 
+PERSON_TAG = "ig_pipeline/asked_by_a_person"
+"""On a run that answers a person's request: what earlier runs learnt to be absent is asked for all the same."""
+
 _REQUEST = "ig_pipeline/request-"
+# Dagster's own, on runs that nobody launched by hand; a retry of the daemon's has a number.
+_BY_ITSELF = ("dagster/sensor_name", "dagster/schedule_name")
+_PARENT, _RETRY_NUMBER = "dagster/parent_run_id", "dagster/retry_number"
 
 
 def request_tag(request_id: int) -> str:
@@ -42,6 +48,12 @@ def run_request(
         asset_check_keys=[],
         tags={**range_tags(rectangle), **(tags or {})},
     )
+
+
+def is_by_a_person(run: dg.DagsterRun) -> bool:
+    """Whether a person asked for the run: by a request, in the UI, or by running one again there."""
+    again = _PARENT in run.tags and _RETRY_NUMBER not in run.tags
+    return PERSON_TAG in run.tags or again or not any(name in run.tags for name in _BY_ITSELF)
 
 
 def run_tagged(instance: dg.DagsterInstance, name: str, value: str) -> dg.DagsterRun | None:

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from ig_pipeline.graph_api.absences import Absence
-from ig_pipeline.graph_api.answers import Json, rows_of
+from ig_pipeline.graph_api.account_facts import read_facts
+from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.catalogue import (
     ACCOUNT_METRICS,
     DEFAULT_SERIES,
     DEFAULT_TOTALS,
     FOLLOWS,
     FOLLOWS_AND_UNFOLLOWS,
+    MIN_FOLLOWERS,
     UNFOLLOWS,
 )
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
-from ig_pipeline.graph_api.culprits import Found, Metrics, ask_for, silent_absence
 from ig_pipeline.graph_api.days import (
+    MAX_DAYS_PER_CALL,
     bucket_end,
     days_between,
     instagram_day,
@@ -30,7 +32,17 @@ from ig_pipeline.graph_api.days import (
     total_value_window,
     windows_of,
 )
+from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_series, read_totals
+from ig_pipeline.graph_api.metric_fallback import (
+    Explain,
+    Found,
+    Metrics,
+    ask_for,
+    needs_followers,
+    silent_absence,
+    too_few_followers,
+)
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
@@ -82,13 +94,33 @@ async def fetch_series(
             found = await _ask_within_history(client, credentials, names, (begin, end), meter)
             for metric, points in found.values.items():
                 values[metric].update({day: point for day, point in points.items() if begin <= day <= end})
-            absences.update(found.absences)
-            memory.remember("series", found.absences)
+            given = [metric for metric, points in found.values.items() if points]
+            absences.update(memory.remember("series", found.absences, given=given))
+    await _fill_gaps(client, credentials, values, absences, (first, last), meter=meter)
     for metric in metrics:
         gap = None if metric in absences else _gap(metric, values[metric], first, last, today=oldest_known)
         if gap is not None:
             absences[metric] = gap
     return Series(values, absences, meter.calls)
+
+
+async def _fill_gaps(
+    client: GraphClient,
+    credentials: Credentials,
+    values: Mapping[str, dict[date, Point]],
+    absences: Mapping[str, Absence],
+    days: tuple[date, date],
+    *,
+    meter: CallMeter,
+) -> None:
+    """Ask once more for days of a series that an answer left out, though no rule says that they are not there."""
+    today = instagram_day(client.clock())
+    for metric, points in values.items():
+        silent = _silent_days(metric, points, *days, today=today)
+        if metric in absences or not points or not silent:
+            continue
+        found = await _ask_series(client, credentials, (metric,), (silent[0], silent[-1]), meter)
+        points.update({day: point for day, point in found.values.get(metric, {}).items() if day in silent})
 
 
 async def fetch_totals(
@@ -112,11 +144,36 @@ async def fetch_totals(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_totals, meter=meter
         )
 
-    async with memory.pioneer("totals"):
+    async with memory.first_alone("totals"):
         known = {m: a for m, a in {**memory.absences("totals"), **skip}.items() if m in metrics}
-        found = await ask_for(tuple(metric for metric in metrics if metric not in known), ask)
-        memory.remember("totals", found.absences)
-    return Totals(found.values, {**known, **found.absences}, bucket_end(day), meter.calls)
+        found = await ask_for(
+            tuple(metric for metric in metrics if metric not in known),
+            ask,
+            suspicion=memory.suspicion("totals"),
+            explain=explain_by_followers(client, credentials, meter),
+        )
+        told = memory.remember("totals", found.absences, given=found.values)
+    return Totals(found.values, {**known, **told}, bucket_end(day), meter.calls)
+
+
+def explain_by_followers(client: GraphClient, credentials: Credentials, meter: CallMeter) -> Explain:
+    """For `ask_for`: of metrics with a threshold, those that the account's number of followers explains.
+
+    The profile is asked; a silence alone says nothing about followers.
+    """
+
+    async def explain(metrics: Metrics) -> Mapping[str, Absence]:
+        thresholds = [metric for metric in metrics if needs_followers(metric)]
+        if not thresholds:
+            return {}
+        try:
+            followers = (await read_facts(client, credentials, meter=meter)).followers
+        except GraphError:  # then nothing explains them, and they are asked for again
+            return {}
+        few = followers is not None and followers < MIN_FOLLOWERS
+        return {metric: too_few_followers(metric) for metric in thresholds} if few else {}
+
+    return explain
 
 
 async def fetch_follows(
@@ -138,10 +195,16 @@ async def fetch_follows(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=_read_follows, meter=meter
         )
 
-    found = await ask_for((FOLLOWS_AND_UNFOLLOWS,), ask)
+    memory = client.memory_of(credentials.account_id)
+    async with memory.first_alone("follows"):
+        found = await ask_for(
+            (FOLLOWS_AND_UNFOLLOWS,),
+            ask,
+            suspicion=memory.suspicion("follows"),
+            explain=explain_by_followers(client, credentials, meter),
+        )
     if FOLLOWS_AND_UNFOLLOWS in found.absences:
-        absence = found.absences[FOLLOWS_AND_UNFOLLOWS]
-        client.memory_of(credentials.account_id).remember("follows", {FOLLOWS: absence})
+        absence = memory.remember("follows", {FOLLOWS: found.absences[FOLLOWS_AND_UNFOLLOWS]})[FOLLOWS]
         return Totals({}, {FOLLOWS: absence, UNFOLLOWS: absence}, end, meter.calls)
     results = found.values[FOLLOWS_AND_UNFOLLOWS]
     if not results:
@@ -153,8 +216,8 @@ async def fetch_follows(
 
 def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], int]]:
     """Empty without the metric; the metric without results when the day is too fresh to have been counted."""
-    counted = [row for row in rows_of(answer) if row.get("total_value")]
-    return {FOLLOWS_AND_UNFOLLOWS: read_breakdown(answer, FOLLOWS_AND_UNFOLLOWS) or {}} if counted else {}
+    results = read_breakdown(answer, FOLLOWS_AND_UNFOLLOWS)
+    return {} if results is None else {FOLLOWS_AND_UNFOLLOWS: results}
 
 
 def _unsettled(day: date, now: datetime) -> Absence:
@@ -207,7 +270,9 @@ async def _ask_series(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_series, meter=meter
         )
 
-    return await ask_for(metrics, ask)
+    memory = client.memory_of(credentials.account_id)
+    explain = explain_by_followers(client, credentials, meter)
+    return await ask_for(metrics, ask, suspicion=memory.suspicion("series"), explain=explain)
 
 
 def _by_first_day(metrics: Metrics, start: date, end: date, *, today: date) -> dict[date, Metrics]:
@@ -221,16 +286,23 @@ def _by_first_day(metrics: Metrics, start: date, end: date, *, today: date) -> d
     return groups
 
 
+def _silent_days(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> list[date]:
+    """The days of `first` to `last` that are not among `points` though the API still has them; at most one window."""
+    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+    oldest = first if kept is None else max(first, today - timedelta(days=kept))
+    silent = [day for day in days_between(oldest, last) if day not in points]
+    return [day for day in silent if silent[-1] - day < timedelta(days=MAX_DAYS_PER_CALL)]
+
+
 def _gap(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> Absence | None:
     """Why days of `first` to `last` are not among `points`; None when none is missing."""
     missing = [day for day in days_between(first, last) if day not in points]
     if not missing:
         return None
-    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
-    if kept is not None and missing[-1] < today - timedelta(days=kept):
+    silent = _silent_days(metric, points, first, last, today=today)
+    if not silent:
+        kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
         return Absence(
             "history_limit", f"Instagram keeps {metric} for the last {kept} days only; asked for {missing[0]} on."
         )
-    return Absence(
-        "silently_missing", f"Instagram answered without {metric} for {len(missing)} days from {missing[0]}."
-    )
+    return Absence("silently_missing", f"Instagram answered without {metric} for {len(silent)} days from {silent[0]}.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE, PROFILE_FIELDS
+from ig_pipeline.graph_api.catalogue import PROFILE_FIELDS
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.hosts import Login
@@ -71,7 +71,7 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
     async for accounts in iterate_pages(
         client,
         "me/accounts",
-        {"fields": fields, "limit": MEDIA_PAGE_SIZE},
+        {"fields": fields},
         credentials=credentials,
         parse=_read_pages,
     ):

@@ -28,11 +28,14 @@ def read_answer(response: httpx.Response, *, now: datetime) -> Json:
 
 
 def rows_of(answer: Json) -> list[Json]:
-    """The objects of `data`. Raises `MalformedAnswerError` when there is no such list."""
+    """The rows of `data`; one that is no object is an empty one, so that it costs itself and not its neighbours.
+
+    Raises `MalformedAnswerError` when there is no such list.
+    """
     data = answer.get("data")
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+    if not isinstance(data, list):
         raise MalformedAnswerError("The answer has no list of data.", origin=Origin(status=200))
-    return data
+    return [row if isinstance(row, dict) else {} for row in data]
 
 
 def _is_refusal(body: Json) -> bool:

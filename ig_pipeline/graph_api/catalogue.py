@@ -260,8 +260,7 @@ PROFILE_FIELDS = (
     "profile_picture_url",
 )
 
-# The most a page of media holds (default 25) and the most recent posts the edge gives at all (facts §2.1).
-MEDIA_PAGE_SIZE = 100
+# The most recent posts the edge gives at all (facts §2.1).
 MAX_MEDIA = 10_000
 
 

@@ -55,6 +55,7 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
     ),
 }
 
+_GONE_WORDING = re.compile(r"Unsupported get request\. Object with ID|Object does not exist, cannot be loaded due to")
 _CODE_PREFIX = re.compile(r"^\s*\(#(\d+)\)")
 _SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
 _ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
@@ -210,7 +211,7 @@ def _by_subcode(answer: _Answer) -> GraphError | None:
         return NoDataError(
             "Fewer than 100 people: Instagram gives no demographics yet.", reason="too_few_people", origin=answer.origin
         )
-    if answer.subcode == _OBJECT_GONE or answer.message.startswith("Unsupported get request. Object with ID"):
+    if answer.subcode == _OBJECT_GONE or _GONE_WORDING.search(answer.message):
         return ObjectGoneError(
             f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
         )

@@ -20,17 +20,19 @@ import httpx
 from pydantic import SecretStr
 
 from ig_pipeline.clock import Clock, utc_now
+from ig_pipeline.graph_api.account_memory import AccountMemory
 from ig_pipeline.graph_api.answers import Json, read_answer
 from ig_pipeline.graph_api.errors import (
+    AmbiguousRefusalError,
     GraphError,
     MalformedAnswerError,
+    ObjectGoneError,
     RateLimitedError,
     TransientError,
     UnreachableError,
 )
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
-from ig_pipeline.graph_api.memory import AccountMemory
-from ig_pipeline.graph_api.retries import BRISK, CALM, RetryPolicy
+from ig_pipeline.graph_api.retries import BRISK, CALM, RetryPolicy, is_doubtful
 from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
 from ig_pipeline.redaction import quiet_chatty_loggers
 from ig_pipeline.settings import Settings
@@ -65,7 +67,8 @@ class Request:
     """One call to one of Meta's hosts.
 
     `account_id` is who pays for it; empty before an account is known. `brisk`: somebody, or a lease, waits for the
-    answer: few tries and a short time-out, some 80 seconds at the very worst.
+    answer: few tries and a short time-out, some 80 seconds at the very worst. `exists`: what is asked about is known to
+    exist, so that "does not exist" is no statement but a reason to ask again.
     """
 
     url: str
@@ -75,6 +78,7 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
     brisk: bool = False
+    exists: bool = False
 
 
 class GraphClient:
@@ -164,35 +168,40 @@ class GraphClient:
         credentials: Credentials,
         parse: Callable[[Json], T],
         meter: CallMeter | None = None,
+        exists: bool = False,
     ) -> T:
         """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`.
 
         `parse` raises `MalformedAnswerError` for an answer that lacks what was promised: it is asked for again.
+        `exists`: the object is known to exist, for it was listed a moment ago; the account itself always is.
         """
+        own = bool(credentials.account_id) and path.lstrip("/").split("/")[0] == credentials.account_id
         request = Request(
             self.hosts.graph(credentials.login, path),
             account_id=credentials.account_id,
             params={**params, **self._proof(credentials)},
             token=credentials.token,
+            exists=exists or own,
         )
         return await self.send(request, parse=parse, meter=meter)
 
     async def send(self, request: Request, *, parse: Callable[[Json], T], meter: CallMeter | None = None) -> T:
         """Make a call and try again while that can help. Raises `GraphError`."""
-        failures = reductions = 0
+        failures = doubtful = 0
         retries = BRISK if request.brisk else self._retries
         while True:
             try:
                 found = parse(await self._once(request, meter))
-            except GraphError as error:
+            except GraphError as refused:
+                error = _doubted(refused) if request.exists else refused
                 failures += 1
                 transient = isinstance(error, TransientError)
                 self._failures_in_a_row = self._failures_in_a_row + 1 if transient else 0
-                reductions += isinstance(error, TransientError) and error.reduce
+                doubtful += is_doubtful(error)
                 if not retries.allows_another(
-                    error, failures=failures, reductions=reductions, in_a_row=self._failures_in_a_row
+                    error, failures=failures, doubtful=doubtful, in_a_row=self._failures_in_a_row
                 ):
-                    raise
+                    raise error from None
             else:
                 self._failures_in_a_row = 0
                 return found
@@ -264,6 +273,13 @@ def _endpoint(url: str) -> str:
     """The last name in a path, `node` for an object's own id: labels of a metric must be few."""
     name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
     return name if name.replace("_", "").isalpha() else "node"
+
+
+def _doubted(error: GraphError) -> GraphError:
+    """`error` as it is meant when what was asked about is known to exist."""
+    if not isinstance(error, ObjectGoneError):
+        return error
+    return AmbiguousRefusalError(f"Meta does not find what it has shown before: {error}", origin=error.origin)
 
 
 def _unchanged(answer: Json) -> Json:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from ig_pipeline.graph_api.absences import Absence
-from ig_pipeline.graph_api.account_insights import NO_ABSENCES
+from ig_pipeline.graph_api.account_insights import NO_ABSENCES, explain_by_followers
 from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.catalogue import (
     ACCOUNT_METRICS,
@@ -19,9 +19,12 @@ from ig_pipeline.graph_api.catalogue import (
     ONLINE_FOLLOWERS,
 )
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
-from ig_pipeline.graph_api.culprits import Found, Metrics, ask_for
 from ig_pipeline.graph_api.days import days_between, instagram_day, series_window, windows_of
 from ig_pipeline.graph_api.insight_values import read_breakdown, read_parts
+from ig_pipeline.graph_api.metric_fallback import Found, Metrics, ask_for
+
+# The newest two days come back empty.
+_COUNTED_AFTER = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,14 @@ async def fetch_demographics(
     timeframe: str = "this_month",
     skip: Mapping[str, Absence] = NO_ABSENCES,
 ) -> Demographics:
-    """Two calls per breakdown; a metric absent in one breakdown is not asked for in the others.
+    """Two calls per breakdown; a metric that a rule denies in one breakdown is not asked for in the others.
 
     `timeframe` is what engaged and reached audiences are counted over; followers are those of now, and their call
     goes without one. Raises `GraphError`.
     """
     meter = CallMeter()
     absences = {metric: absence for metric, absence in skip.items() if metric in metrics}
+    unexplained: dict[str, Absence] = {}
     values: dict[tuple[str, str], Mapping[str, int]] = {}
     of_now = [metric for metric in metrics if metric == FOLLOWER_DEMOGRAPHICS]
     of_a_time = [metric for metric in metrics if metric != FOLLOWER_DEMOGRAPHICS]
@@ -66,8 +70,9 @@ async def fetch_demographics(
             wanted = tuple(metric for metric in group if metric not in absences)
             found = await _ask_demographics(client, credentials, wanted, {"breakdown": breakdown, **more}, meter)
             values.update({(metric, breakdown): people for metric, people in found.values.items()})
-            absences.update(found.absences)
-    return Demographics(values, absences, meter.calls)
+            absences.update({metric: absence for metric, absence in found.absences.items() if absence.is_explained})
+            unexplained.update({m: absence for m, absence in found.absences.items() if not absence.is_explained})
+    return Demographics(values, {**unexplained, **absences}, meter.calls)
 
 
 async def _ask_demographics(
@@ -83,7 +88,7 @@ async def _ask_demographics(
             f"{credentials.account_id}/insights", asked, credentials=credentials, parse=parse, meter=meter
         )
 
-    return await ask_for(metrics, ask)
+    return await ask_for(metrics, ask, explain=explain_by_followers(client, credentials, meter))
 
 
 async def fetch_online_followers(
@@ -112,7 +117,7 @@ async def fetch_online_followers(
                 f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_parts, meter=meter
             )
 
-        found = await ask_for((ONLINE_FOLLOWERS,), ask)
+        found = await ask_for((ONLINE_FOLLOWERS,), ask, explain=explain_by_followers(client, credentials, meter))
         if found.absences:
             return OnlineFollowers(values, found.absences, meter.calls)
         days = found.values[ONLINE_FOLLOWERS]
@@ -123,9 +128,14 @@ async def fetch_online_followers(
 
 
 def _days_missing(values: Collection[date], first: date, last: date, oldest: date) -> dict[str, Absence]:
+    """Why days lack their hours. One that is neither too old nor too fresh was left out without a reason."""
     missing = [day for day in days_between(first, last) if day not in values]
     if not missing:
         return {}
+    silent = [day for day in missing if oldest <= day <= last - _COUNTED_AFTER]
+    if silent:
+        sentence = f"Instagram answered without the followers online of {len(silent)} days from {silent[0]}."
+        return {ONLINE_FOLLOWERS: Absence("silently_missing", sentence)}
     if missing[-1] < oldest:
         return {
             ONLINE_FOLLOWERS: Absence("history_limit", "Instagram keeps followers online for the last 30 days only.")

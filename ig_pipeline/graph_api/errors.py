@@ -3,7 +3,8 @@
     GraphError
     ├── TransientError               try again
     │   ├── UnreachableError         no answer: DNS, connection, timeout
-    │   └── MalformedAnswerError     an answer that is not what was promised: HTML, half a body, nothing
+    │   ├── MalformedAnswerError     an answer that is not what was promised: HTML, half a body, nothing
+    │   └── AmbiguousRefusalError    a refusal, without a rule, of something that is known to exist
     ├── RateLimitedError             stop; not before `retry_at`
     ├── TokenDeadError               the owner has to connect again
     ├── PermissionMissingError       the owner has to grant a scope
@@ -55,7 +56,12 @@ NOWHERE = Origin()
 
 
 class GraphError(Exception):
-    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers."""
+    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers.
+
+    `is_retryable`: the failure was of the moment, and the same call may succeed later.
+    """
+
+    is_retryable = False
 
     def __init__(self, message: str, *, origin: Origin = NOWHERE) -> None:
         super().__init__(redact(message))
@@ -64,6 +70,8 @@ class GraphError(Exception):
 
 class TransientError(GraphError):
     """May succeed when tried again. `reduce`: Meta may mean "ask for less" (code 1)."""
+
+    is_retryable = True
 
     def __init__(self, message: str, *, reduce: bool = False, origin: Origin = NOWHERE) -> None:
         super().__init__(message, origin=origin)
@@ -76,6 +84,14 @@ class UnreachableError(TransientError):
 
 class MalformedAnswerError(TransientError):
     """An answer without the promised content: HTML, a cut body, an empty 200, a shape nobody documented."""
+
+
+class AmbiguousRefusalError(TransientError):
+    """Meta refuses something that is known to exist, or everything, and names no rule.
+
+    Now and then that is a rate limit in disguise (100/33 on a connected account): it is believed only after it was
+    repeated over hours.
+    """
 
 
 class RateLimitedError(GraphError):

@@ -1,7 +1,7 @@
 """The shapes of insight answers, account and media alike (facts §1.3, §2.2): JSON in, values by metric out.
 
-Pure. A metric whose object lacks its value is left out, so that the caller notices it; a shape nobody documented
-raises `MalformedAnswerError`.
+Pure. What cannot be read, be it a metric, a bucket or a part of a breakdown, is left out, so that the caller notices
+that it is missing and its neighbours are kept. An answer that is no list of insights raises `MalformedAnswerError`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from typing import Any
 
 from ig_pipeline.graph_api.answers import Json, rows_of
 from ig_pipeline.graph_api.days import day_of_bucket, parse_end_time
-from ig_pipeline.graph_api.errors import MalformedAnswerError
 
 Number = int | float
 
@@ -23,11 +22,16 @@ class Point:
     value: int
     end_time: datetime
 
+    @property
+    def day(self) -> date:
+        """The Pacific day it measured."""
+        return day_of_bucket(self.end_time)
+
 
 def read_series(answer: Json) -> dict[str, dict[date, Point]]:
     """Values of `time_series` metrics by metric and Pacific day. A bucket without a number is left out."""
     return {
-        name: {point_day: point for point_day, point in map(_point, row["values"]) if point is not None}
+        name: {point.day: point for point in map(_point, row["values"]) if point is not None}
         for name, row in _named(answer).items()
         if isinstance(row.get("values"), list)
     }
@@ -45,7 +49,10 @@ def read_totals(answer: Json) -> dict[str, int]:
 
 
 def read_breakdown(answer: Json, metric: str) -> dict[tuple[str, ...], int] | None:
-    """Values of `metric` by the values of its dimensions; None without results, as for too fresh days (facts §1.1)."""
+    """Values of `metric` by the values of its dimensions; empty without results, as for too fresh days (facts §1.1).
+
+    None when the answer does not speak of the breakdown at all.
+    """
     row = _named(answer).get(metric, {})
     total = row.get("total_value")
     breakdowns = total.get("breakdowns") if isinstance(total, dict) else None
@@ -53,8 +60,8 @@ def read_breakdown(answer: Json, metric: str) -> dict[tuple[str, ...], int] | No
         return None
     results = breakdowns[0].get("results")
     if not isinstance(results, list):
-        return None
-    return dict(_result(entry) for entry in results)
+        return {}
+    return dict(part for part in map(_result, results) if part is not None)
 
 
 def read_parts(answer: Json) -> dict[str, dict[date, dict[str, int]]]:
@@ -63,7 +70,7 @@ def read_parts(answer: Json) -> dict[str, dict[date, dict[str, int]]]:
     A day that was not counted yet is empty.
     """
     return {
-        name: dict(map(_parts, row["values"]))
+        name: dict(part for part in map(_parts, row["values"]) if part is not None)
         for name, row in _named(answer).items()
         if isinstance(row.get("values"), list)
     }
@@ -87,37 +94,37 @@ def number(value: object) -> Number | None:
 
 
 def _named(answer: Json) -> Mapping[str, Any]:
-    rows = rows_of(answer)
-    if not all(isinstance(row.get("name"), str) for row in rows):
-        raise MalformedAnswerError("The insights have a row without a metric's name.")
-    return {row["name"]: row for row in rows}
+    return {row["name"]: row for row in rows_of(answer) if isinstance(row.get("name"), str)}
 
 
-def _point(bucket: object) -> tuple[date, Point | None]:
-    content, end_time = _bucket(bucket)
+def _point(bucket: object) -> Point | None:
+    end_time, content = _bucket(bucket)
     value = number(content)
-    return day_of_bucket(end_time), None if value is None else Point(int(value), end_time)
+    return None if value is None or end_time is None else Point(int(value), end_time)
 
 
-def _parts(bucket: object) -> tuple[date, dict[str, int]]:
-    content, end_time = _bucket(bucket)
+def _parts(bucket: object) -> tuple[date, dict[str, int]] | None:
+    end_time, content = _bucket(bucket)
+    if end_time is None:
+        return None
     parts = content if isinstance(content, dict) else {}
     counted = {str(name): number(value) for name, value in parts.items()}
     return day_of_bucket(end_time), {name: int(value) for name, value in counted.items() if value is not None}
 
 
-def _bucket(bucket: object) -> tuple[object, datetime]:
+def _bucket(bucket: object) -> tuple[datetime | None, object]:
+    """End (None: not told) and content of a bucket."""
     if not isinstance(bucket, dict) or not isinstance(bucket.get("end_time"), str):
-        raise MalformedAnswerError("The series has a bucket without its end_time.")
+        return None, None
     try:
-        return bucket.get("value"), parse_end_time(bucket["end_time"])
+        return parse_end_time(bucket["end_time"]), bucket.get("value")
     except ValueError:
-        raise MalformedAnswerError("The series has an end_time that is no time.") from None
+        return None, None
 
 
-def _result(entry: object) -> tuple[tuple[str, ...], int]:
+def _result(entry: object) -> tuple[tuple[str, ...], int] | None:
     if isinstance(entry, dict):
         names, value = entry.get("dimension_values"), number(entry.get("value"))
         if isinstance(names, list) and value is not None:
             return tuple(str(name) for name in names), int(value)
-    raise MalformedAnswerError("The breakdown has a result without its values.")
+    return None

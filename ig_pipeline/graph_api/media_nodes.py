@@ -1,6 +1,7 @@
 """A post, a story or an album's child as the API describes it: typed, with what is missing and why.
 
-Parsing only. Fields that the API leaves out by rule are None and named in `absences` (facts §2.1).
+Parsing only. Fields that the API leaves out by rule are None and named in `absences`; so are fields with a value of a
+shape nobody documented, which cost themselves and not the post.
 """
 
 from datetime import date, datetime
@@ -71,36 +72,70 @@ class Media(MediaNode):
 
 
 def read_node(row: Json) -> MediaNode:
-    """A media object with any of its fields. Raises `MalformedAnswerError`."""
+    """A media object with any of its fields. Raises `MalformedAnswerError` without a usable id."""
     return _validated(MediaNode, row)
 
 
 def read_media(row: Json) -> Media:
-    """A post read with the fields of a listing; names what the API withheld. Raises `MalformedAnswerError`."""
+    """A post read with the fields of a listing; names what the API withheld or what cannot be read.
+
+    Raises `MalformedAnswerError` without a usable id or time.
+    """
     media = _validated(Media, row)
-    absences = {}
+    absences = dict(media.absences)
     if media.like_count is None:
-        absences["like_count"] = Absence("hidden_by_owner", "The owner hides the likes of this post.")
+        absences.setdefault("like_count", Absence("hidden_by_owner", "The owner hides the likes of this post."))
     if media.media_url is None and not media.children:
-        absences["media_url"] = Absence("withheld", "Instagram withholds the file of flagged or copyrighted media.")
+        withheld = Absence("withheld", "Instagram withholds the file of flagged or copyrighted media.")
+        absences.setdefault("media_url", withheld)
     return media.model_copy(update={"absences": absences})
 
 
 def _validated(model: type[M], row: Json) -> M:
-    prepared: dict[str, Any] = {**row}
-    if "children" in row:
-        prepared["children"] = _rows(row["children"])
-    if "insights" in row:
-        prepared["insights"] = read_media_insights(row["insights"] if isinstance(row["insights"], dict) else {})
+    """`row` as a `model`, without the fields that cannot be read; those are named in `absences`."""
+    prepared, unreadable = _prepared(row)
     try:
-        return model.model_validate(prepared)
+        return model.model_validate({**prepared, "absences": unreadable})
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]) for item in error.errors(include_input=False)}
+    unreadable |= {name: _unreadable(name) for name in sorted(wrong)}
+    try:
+        kept = {name: value for name, value in prepared.items() if name not in wrong}
+        return model.model_validate({**kept, "absences": unreadable})
     except ValidationError as error:
         fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors(include_input=False)}))
         raise MalformedAnswerError(f"A media object has an unexpected value in: {fields}.") from None
 
 
-def _rows(edge: object) -> list[object]:
+def _prepared(row: Json) -> tuple[dict[str, Any], dict[str, Absence]]:
+    """The fields of `row` as the models take them, and which of them cannot be read."""
+    prepared: dict[str, Any] = {name: value for name, value in row.items() if name != "absences"}
+    unreadable: dict[str, Absence] = {}
+    if "children" in row:
+        prepared["children"], whole = _children(row["children"])
+        if not whole and (row["children"] is not None or row.get("media_type") == "CAROUSEL_ALBUM"):
+            unreadable["children"] = _unreadable("children")
+    if "insights" in row:
+        try:
+            prepared["insights"] = read_media_insights(row["insights"] if isinstance(row["insights"], dict) else {})
+        except MalformedAnswerError:
+            prepared["insights"] = {}  # left out, as far as the caller can tell: it asks again
+    return prepared, unreadable
+
+
+def _children(edge: object) -> tuple[list[MediaChild], bool]:
+    """The children that can be read, and whether those are all."""
     rows = edge.get("data") if isinstance(edge, dict) else None
     if not isinstance(rows, list):
-        raise MalformedAnswerError("The children of a media object are no list.")
-    return rows
+        return [], False
+    children = []
+    for row in rows:
+        try:
+            children.append(MediaChild.model_validate(row))
+        except ValidationError:
+            continue
+    return children, len(children) == len(rows)
+
+
+def _unreadable(name: str) -> Absence:
+    return Absence("unreadable", f"Instagram sent {name} in a form that cannot be read.")

@@ -1,6 +1,6 @@
-"""Stories while they live: for 24 hours after posting, and then never again (facts §2.3).
+"""Stories while they live: for 24 hours after posting, and then never again.
 
-One call lists them with their insights; below five viewers a story refuses, and is then asked for alone.
+One call lists them with their insights; one that refuses, for too few viewers or any other reason, is asked for alone.
 """
 
 from collections.abc import Mapping
@@ -8,21 +8,25 @@ from dataclasses import dataclass
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE, STORY_FIELDS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import STORY_FIELDS, STORY_METRICS
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
-from ig_pipeline.graph_api.culprits import absence_of
-from ig_pipeline.graph_api.errors import BadRequestError, NoDataError, ObjectGoneError
-from ig_pipeline.graph_api.media_insights import fetch_post_insights
+from ig_pipeline.graph_api.errors import MalformedAnswerError, PermissionMissingError
+from ig_pipeline.graph_api.media_insights import REFUSALS, fetch_post_insights
 from ig_pipeline.graph_api.media_nodes import Media, read_media
+from ig_pipeline.graph_api.metric_fallback import absence_of
 from ig_pipeline.graph_api.pages import Listing
 
 
 @dataclass(frozen=True)
 class Stories:
-    """The stories alive at the moment of asking, newest first, and the HTTP calls it took."""
+    """The stories alive at the moment of asking, newest first, and the HTTP calls it took.
+
+    `unreadable`: rows of the listing that no story could be made of.
+    """
 
     items: list[Media]
     calls: int
+    unreadable: int = 0
 
 
 async def fetch_stories(
@@ -34,50 +38,73 @@ async def fetch_stories(
 ) -> Stories:
     """All live stories with the values of `metrics`; what a story cannot give stands in its `absences`.
 
-    Raises `GraphError`.
+    Raises `GraphError`; a permission that every one of several stories lacks is the account's.
     """
     meter = CallMeter()
     listing = Listing(client, f"{credentials.account_id}/stories", credentials=credentials, meter=meter)
     items: list[Media] = []
+    refused: list[PermissionMissingError] = []
+    unreadable = 0
     while not listing.done:
         page = await _page(listing, metrics if with_insights else ())
-        for item in page:
+        unreadable += page.unreadable
+        for item in page.items:
             missing = tuple(metric for metric in metrics if metric not in (item.insights or {}))
             if with_insights and missing:
-                item = await _alone(client, credentials, item, missing, meter)  # noqa: PLW2901 - the same story, completed
+                item = await _alone(client, credentials, item, missing, meter=meter, refused=refused)  # noqa: PLW2901 - completed
             items.append(item)
-    return Stories(items, meter.calls)
+    if len(refused) > 1 and len(refused) == len(items):
+        raise refused[0]
+    return Stories(items, meter.calls, unreadable)
 
 
-async def _page(listing: Listing, metrics: tuple[str, ...]) -> list[Media]:
-    bare: Mapping[str, str | int] = {"fields": ",".join(STORY_FIELDS), "limit": MEDIA_PAGE_SIZE}
+@dataclass(frozen=True)
+class _Page:
+    items: list[Media]
+    unreadable: int
+
+
+async def _page(listing: Listing, metrics: tuple[str, ...]) -> _Page:
+    bare: Mapping[str, str | int] = {"fields": ",".join(STORY_FIELDS)}
     if metrics:
         expanded = f"{bare['fields']},insights.metric({','.join(metrics)})"
         try:
             return await listing.page({**bare, "fields": expanded}, _read_rows)
-        except (BadRequestError, NoDataError):
+        except REFUSALS:
             pass  # one story refuses for all: below, each for itself
     return await listing.page(bare, _read_rows)
 
 
 async def _alone(
-    client: GraphClient, credentials: Credentials, story: Media, metrics: tuple[str, ...], meter: CallMeter
+    client: GraphClient,
+    credentials: Credentials,
+    story: Media,
+    metrics: tuple[str, ...],
+    *,
+    meter: CallMeter,
+    refused: list[PermissionMissingError],
 ) -> Media:
     values: Mapping[str, int | float] = {}
     absences: Mapping[str, Absence]
     try:
         values, absences = await fetch_post_insights(client, credentials, story.id, metrics, meter=meter)
-    except NoDataError as error:
+    except REFUSALS as error:
         absences = {"insights": absence_of("insights", error)}
-    except ObjectGoneError as error:
-        absences = {"insights": Absence("gone", str(error))}
+        if isinstance(error, PermissionMissingError):
+            refused.append(error)
     return story.model_copy(
         update={"insights": {**(story.insights or {}), **values}, "absences": {**story.absences, **absences}}
     )
 
 
-def _read_rows(rows: list[Json]) -> list[Media]:
-    return [_read_story(row) for row in rows]
+def _read_rows(rows: list[Json]) -> _Page:
+    items = []
+    for row in rows:
+        try:
+            items.append(_read_story(row))
+        except MalformedAnswerError:
+            continue
+    return _Page(items, len(rows) - len(items))
 
 
 def _read_story(row: Json) -> Media:

@@ -5,7 +5,12 @@ Each error carries the media id it speaks of. Deciding what to do about one (re-
 
 
 class BackfillError(Exception):
-    """A media file could not be had. `media_id` is Instagram's, or None when the error concerns all of them."""
+    """A media file could not be had. `media_id` is Instagram's, or None when the error concerns all of them.
+
+    `is_retryable`: the failure was of the moment, and a later run may have the file.
+    """
+
+    is_retryable = False
 
     def __init__(self, message: str, *, media_id: str | None = None) -> None:
         super().__init__(message)
@@ -20,8 +25,14 @@ class MediaGoneError(BackfillError):
     """The post was deleted, or its fresh URL is refused too: there is nothing left to fetch."""
 
 
+class WithheldError(BackfillError):
+    """Instagram names no address for the file, also when the post is asked for alone: flagged or copyrighted."""
+
+
 class DownloadError(BackfillError):
     """The CDN did not deliver the whole file after all attempts; a later run tries again."""
+
+    is_retryable = True
 
 
 class TooLargeError(BackfillError):

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ig_pipeline.simulator.chance import choose, fraction, opaque
+from ig_pipeline.simulator.paging import DETOUR
 from ig_pipeline.simulator.requests import Answer, Call, Json
 
 FaultKind = Literal[
@@ -36,16 +37,45 @@ FaultKind = Literal[
     "missing_metric",
     "repeated_cursor",
     "wrong_content_type",
+    "empty_set",
+    "empty_page",
+    "odd_row",
+    "unnamed_refusal",
+    "vanished",
     "slow",
     "error",
 ]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-# What `kinds: storm` stands for: everything a patient client survives without help.
+# What `kinds: storm` stands for: everything a client should survive without help. The last five say nothing, or refuse
+# without naming a rule: near its limits Meta has done both (airbyte #4028).
 STORM: tuple[FaultKind, ...] = KINDS[: KINDS.index("slow")]
 # They spoil a good answer; the others take its place.
 _SPOILING = frozenset(
-    {"truncated", "cut_json", "not_a_list", "missing_metric", "repeated_cursor", "wrong_content_type"}
+    {
+        "truncated",
+        "cut_json",
+        "not_a_list",
+        "missing_metric",
+        "repeated_cursor",
+        "wrong_content_type",
+        "empty_set",
+        "empty_page",
+        "odd_row",
+    }
 )
+_LISTINGS = frozenset({"media", "accounts", "stories"})
+_INSIGHTS = frozenset({"insights", "media_insights"})
+# Kinds that befall some endpoints only.
+_ENDPOINTS: dict[FaultKind, frozenset[str]] = {
+    "missing_metric": _INSIGHTS,
+    "repeated_cursor": _LISTINGS,
+    "not_a_list": _INSIGHTS | _LISTINGS,
+    "empty_set": _INSIGHTS | _LISTINGS,
+    "empty_page": _LISTINGS,
+    "odd_row": frozenset({"insights", "media", "stories"}),
+    "unnamed_refusal": _INSIGHTS,
+    "vanished": _INSIGHTS | {"media", "stories", "media_node", "profile"},
+}
 _HTML = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Sorry, something went wrong.</h1></body></html>"
 )
@@ -68,7 +98,7 @@ class FaultRule(BaseModel):
     """One line of a plan: `kinds` fall on calls whose `endpoint` and `account` (patterns) fit, with `probability`.
 
     `times`: at most so often in all; `after`: not on the first so many fitting calls; `in_a_row`: at most so often on
-    the same question; `seconds`: for hang and slow; `error`: for kind error.
+    the same question; `above_limit`: only on pages of more rows; `seconds`: for hang and slow; `error`: for kind error.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +110,7 @@ class FaultRule(BaseModel):
     times: int | None = Field(default=None, ge=1)
     after: int = Field(default=0, ge=0)
     in_a_row: int | None = Field(default=None, ge=1)
+    above_limit: int | None = Field(default=None, ge=0)
     seconds: float = Field(default=30.0, gt=0)
     error: FaultError | None = None
 
@@ -164,7 +195,7 @@ class Faults:
         attempt = self._asked[question]
         self._asked[question] += 1
         for n, rule in enumerate(self.plan.faults):
-            if fnmatchcase(endpoint, rule.endpoint) and fnmatchcase(account, rule.account):
+            if _meant(rule, call, endpoint, account):
                 name = f"{self.plan.seed}/{n}/{question}/{attempt}"
                 if self._strikes(n, rule, question, name):
                     kinds = tuple(kind for kind in rule.kinds if _fits(kind, call, endpoint))
@@ -187,13 +218,19 @@ class Faults:
         return True
 
 
+def _meant(rule: FaultRule, call: Call, endpoint: str, account: str) -> bool:
+    if rule.above_limit is not None and int(call.params.get("limit") or 0) <= rule.above_limit:
+        return False
+    return fnmatchcase(endpoint, rule.endpoint) and fnmatchcase(account, rule.account)
+
+
 def _fits(kind: FaultKind, call: Call, endpoint: str) -> bool:
     """Whether a kind can befall this call at all."""
-    if kind == "missing_metric":
-        return endpoint in {"insights", "media_insights"}
-    if kind == "repeated_cursor":
-        return endpoint in {"media", "accounts", "stories"} and "after" in call.params
-    return kind != "not_a_list" or endpoint in {"insights", "media", "accounts", "stories", "media_insights"}
+    if kind == "repeated_cursor" and "after" not in call.params:
+        return False
+    if kind == "unnamed_refusal" and "insights.metric" in call.params.get("fields", ""):
+        return True
+    return endpoint in _ENDPOINTS.get(kind, {endpoint})
 
 
 def spoiled(fault: Fault, answer: Answer, call: Call) -> Answer:
@@ -209,6 +246,9 @@ def spoiled(fault: Fault, answer: Answer, call: Call) -> Answer:
         "wrong_content_type": lambda: replace(answer, content_type="text/plain; charset=UTF-8"),
         "missing_metric": lambda: replace(answer, body={**body, "data": body["data"][:-1]}),
         "repeated_cursor": lambda: _repeating(answer, body, call),
+        "empty_set": lambda: replace(answer, body={"data": []}) if body["data"] else answer,
+        "empty_page": lambda: _leading_on(answer, call),
+        "odd_row": lambda: _with_an_odd_row(fault, answer, body),
     }
     return ways[fault.kind]()
 
@@ -222,6 +262,34 @@ def _repeating(answer: Answer, body: Json, call: Call) -> Answer:
     link = call.link(call.path, {**call.params, "after": cursor})
     again = {**paging, "cursors": {**paging["cursors"], "after": cursor}, "next": link}
     return replace(answer, body={**body, "paging": again})
+
+
+def _leading_on(answer: Answer, call: Call) -> Answer:
+    """A page without rows, and a cursor to the place where the walk stands (restfb #916)."""
+    cursor = call.params.get("after", "")
+    if cursor.endswith(DETOUR):
+        return answer  # once on the way is enough
+    link = call.link(call.path, {**call.params, "after": cursor + DETOUR})
+    return replace(answer, body={"data": [], "paging": {"cursors": {"after": cursor + DETOUR}, "next": link}})
+
+
+def _with_an_odd_row(fault: Fault, answer: Answer, body: Json) -> Answer:
+    """One row without what makes it one: its time, its name, the end of a bucket, or anything at all."""
+    rows = list(body["data"])
+    if not rows:
+        return answer
+    place = int(fraction(fault.name, "which row") * len(rows))
+    row = dict(rows[place])
+    if isinstance(row.get("values"), list) and len(row["values"]) > 1:
+        odd = dict(row["values"][-1])
+        odd.pop("end_time", None)
+        row["values"] = [*row["values"][:-1], odd]
+    elif "timestamp" in row:
+        row.pop("timestamp") if fraction(fault.name, "how") < 0.5 else row.update(children=None, timestamp="soon")
+    else:
+        row.pop("name", None)
+    rows[place] = row
+    return replace(answer, body={**body, "data": rows})
 
 
 def instead(fault: Fault) -> Answer:
@@ -246,6 +314,8 @@ def instead(fault: Fault) -> Answer:
         "transient_400": Answer(
             400, _error(trace, 2, "Service temporarily unavailable", transient=True, kind="FacebookApiException")
         ),
+        "unnamed_refusal": Answer(400, _error(trace, 100, "(#100) Invalid parameter")),
+        "vanished": Answer(400, _vanished(trace)),
         "unavailable": Answer(503, "Service Unavailable", content_type=plain),
         "bad_gateway": Answer(502, _HTML, content_type=page),
         "too_many_requests": Answer(429, "Too Many Requests", content_type=plain),
@@ -258,6 +328,16 @@ def instead(fault: Fault) -> Answer:
         assert fault.rule.error is not None
         return Answer(fault.rule.error.status, fault.rule.error.body)
     return answers[fault.kind]
+
+
+def _vanished(trace: str) -> Json:
+    """What of an object that exists is now and then a rate limit in disguise (airbyte #4028)."""
+    message = (
+        "Unsupported get request. Object with ID does not exist, cannot be loaded due to missing permissions, or does "
+        "not support this operation."
+    )
+    body = _error(trace, 100, message, kind="GraphMethodException")
+    return {"error": {**body["error"], "error_subcode": 33}}
 
 
 def _error(trace: str, code: int, message: str, *, transient: bool = False, kind: str = "OAuthException") -> Json:

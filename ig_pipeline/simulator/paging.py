@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT = 25
 HIGHEST_LIMIT = 100
+DETOUR = "~"
+"""At the end of a cursor: the same place again, by way of an empty page."""
 
 
 def cursor_of(key: str) -> str:
@@ -75,7 +77,7 @@ def _window(
                 return earlier[-limit:], True, len(earlier) > limit
             earlier.append(item)
         raise RefusalError("Invalid parameter", code=100)
-    after = params.get("after")
+    after = params.get("after", "").removesuffix(DETOUR)
     if after:
         mark = key_of(after)
         if not any(key(item) == mark for item in items):

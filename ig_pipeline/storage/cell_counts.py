@@ -3,7 +3,7 @@
 Added to in the transaction of the ledger's rows, by whoever records them; monitoring reads nothing larger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,10 +72,12 @@ def totals(db: sa.Connection) -> list[CellCount]:
     return [CellCount(asset, status, int(cells), int(rows)) for asset, status, cells, rows in found]
 
 
-def last_written(db: sa.Connection, asset: str | None = None) -> dict[str, datetime]:
-    """Account key → when a cell of `asset` (None: of any) was last written (UTC)."""
+def last_written(
+    db: sa.Connection, asset: str | None = None, *, statuses: Collection[str] = WRITTEN
+) -> dict[str, datetime]:
+    """Account key → when a cell of `asset` (None: of any) last ended in one of `statuses` (UTC)."""
     newest = sa.func.max(table.c.last_at, type_=table.c.last_at.type)
-    statement = sa.select(table.c.account_key, newest).where(table.c.status.in_(WRITTEN))
+    statement = sa.select(table.c.account_key, newest).where(table.c.status.in_(list(statuses)))
     if asset is not None:
         statement = statement.where(table.c.asset == asset)
     rows = db.execute(statement.group_by(table.c.account_key).order_by(table.c.account_key))

@@ -5,18 +5,21 @@ Likes grow: the curve is history only if it is sampled (facts §2.2). Files of p
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.tables import media_engagement, media_engagement_snapshots
-from ig_pipeline.storage.upsert import Written, upsert
+from ig_pipeline.storage.tables import media_engagement
+from ig_pipeline.storage.tables import media_engagement_snapshots as of_snapshots
+from ig_pipeline.storage.upsert import NewColumns, Written, kept_if_missing, upsert
 
 KEY = ("u_id", "account_id", "media_id")
+INSIGHTS = ("saved", "reach", "views", "shares", "total_interactions")
+"""Columns of a post that an insight fills; the others come with the post itself."""
+
 SNAPSHOT_KEY = (*KEY, "observed_on")
-_SNAPSHOT_COLUMNS = tuple(
-    column.name for column in media_engagement_snapshots.columns if column.name not in ("id", "observed_on")
-)
+_SNAPSHOT_COLUMNS = tuple(column.name for column in of_snapshots.columns if column.name not in ("id", "observed_on"))
 
 
 def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
@@ -24,8 +27,15 @@ def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     snapshots = [
         {name: row[name] for name in _SNAPSHOT_COLUMNS} | {"observed_on": row["observed_at"].date()} for row in rows
     ]
-    upsert(db, media_engagement_snapshots, snapshots, key=SNAPSHOT_KEY)
-    return upsert(db, media_engagement, rows, key=KEY)
+    upsert(db, of_snapshots, snapshots, key=SNAPSHOT_KEY, merged=partial(_merged, of_snapshots))
+    return upsert(db, media_engagement, rows, key=KEY, merged=partial(_merged, media_engagement))
+
+
+def _merged(table: sa.Table, new: NewColumns) -> dict[str, sa.ColumnElement[Any]]:
+    """An insight that an answer lacked keeps the value it has, and counts in the post's engagement."""
+    kept = dict(kept_if_missing(table, INSIGHTS)(new))
+    known = [sa.func.coalesce(column, 0) for column in (new["like_count"], new["comments_count"], kept["saved"])]
+    return {**kept, "engagement": known[0] + known[1] + known[2]}
 
 
 def posts_of(db: sa.Connection, u_id: int, account_id: str, day: date) -> list[dict[str, Any]]:
@@ -37,6 +47,18 @@ def posts_of(db: sa.Connection, u_id: int, account_id: str, day: date) -> list[d
         .order_by(table.c.posted_at, table.c.media_id)
     )
     return [dict(row._mapping) for row in rows]
+
+
+def newest_with_insights(db: sa.Connection, u_id: int, account_id: str, *, before: date) -> datetime | None:
+    """When the newest post of the days before `before` (Instagram's) was posted that lacks nothing (UTC)."""
+    table = media_engagement
+    rows = db.execute(
+        sa.select(table.c.posted_at, table.c.absences)
+        .where(table.c.u_id == u_id, table.c.account_id == account_id, table.c.date < before)
+        .order_by(table.c.date.desc(), table.c.posted_at.desc())
+        .limit(20)
+    )
+    return next((row.posted_at for row in rows if not row.absences), None)
 
 
 def newest_before_conversion(db: sa.Connection, u_id: int, account_id: str) -> datetime | None:

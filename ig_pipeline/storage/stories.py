@@ -5,12 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.tables import stories
-from ig_pipeline.storage.upsert import Written, upsert
+from ig_pipeline.storage.tables import STORY_NUMBERS, stories
+from ig_pipeline.storage.upsert import Written, kept_if_missing, upsert
 
 KEY = ("u_id", "account_id", "media_id")
 
 
 def save_stories(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
-    """Write stories as they are now; one that has expired keeps its last numbers."""
-    return upsert(db, stories, rows, key=KEY)
+    """Write stories as they are now; one that has expired, or whose numbers an answer lacks, keeps its last ones."""
+    return upsert(db, stories, rows, key=KEY, merged=kept_if_missing(stories, STORY_NUMBERS))

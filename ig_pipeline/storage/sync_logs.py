@@ -31,6 +31,7 @@ class Entry:
     rows: int
     calls: int
     absences: Mapping[str, str]
+    lacking: Sequence[str]
     error_type: str | None
     error_message: str | None
     started_at: datetime
@@ -89,17 +90,17 @@ def days_standing(db: sa.Connection, connection: Connection, asset: str) -> set[
     return set(db.execute(statement).scalars())
 
 
-def days_written_by_account(db: sa.Connection, asset: str, *, first: date, last: date) -> dict[str, set[date]]:
-    """Account key → its days of an asset whose rows are in the database, ends included, in one query."""
+def days_complete_by_account(db: sa.Connection, asset: str, *, first: date, last: date) -> dict[str, set[date]]:
+    """Account key → its days of an asset that were complete once, ends included, in one query."""
     statement = (
         sa.select(table.c.account_key, table.c.date)
-        .where(table.c.asset == asset, table.c.status.in_(WRITTEN), table.c.date.between(first, last))
+        .where(table.c.asset == asset, table.c.status == "complete", table.c.date.between(first, last))
         .distinct()
     )
-    written: dict[str, set[date]] = {}
+    complete: dict[str, set[date]] = {}
     for account_key, day in db.execute(statement):
-        written.setdefault(account_key, set()).add(day)
-    return written
+        complete.setdefault(account_key, set()).add(day)
+    return complete
 
 
 def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit: int = 20) -> list[Entry]:
@@ -111,54 +112,39 @@ def recent_failures(db: sa.Connection, *, account_key: str | None = None, limit:
     return [Entry(**row._mapping) for row in rows]
 
 
-def failed_runs(
-    db: sa.Connection,
-    connection: Connection,
-    *,
-    error_types: Collection[str],
-    first: date,
-    last: date,
-    since: datetime,
-    but: str,
-) -> dict[tuple[str, date], int]:
-    """(asset, day) → runs since `since` (UTC) in which the cell failed with one of `error_types`; not the run `but`."""
+def attempts(
+    db: sa.Connection, connection: Connection, *, first: date, last: date, failed_since: datetime, but: str
+) -> dict[tuple[str, date, str], int]:
+    """(asset, day, status) → runs in which the cell failed for a moment's reason, or was partial; not the run `but`.
+
+    Failures count from `failed_since` (UTC) on, partial cells always.
+    """
+    failed = sa.and_(table.c.status == "failed", table.c.is_retryable, table.c.finished_at >= failed_since)
     statement = (
-        sa.select(table.c.asset, table.c.date, sa.func.count())
+        sa.select(table.c.asset, table.c.date, table.c.status, sa.func.count())
         .where(
             table.c.u_id == connection.u_id,
             table.c.account_id == connection.account_id,
             table.c.date.between(first, last),
-            table.c.status == "failed",
-            table.c.error_type.in_(error_types),
-            table.c.finished_at >= since,
+            sa.or_(failed, table.c.status == "partial"),
             table.c.run_id != but,
         )
-        .group_by(table.c.asset, table.c.date)
+        .group_by(table.c.asset, table.c.date, table.c.status)
     )
-    return {(asset, day): number for asset, day, number in db.execute(statement)}
+    return {(asset, day, status): number for asset, day, status, number in db.execute(statement)}
 
 
-def lacks(
-    db: sa.Connection, connection: Connection, *, assets: Collection[str], first: date, last: date, since: datetime
-) -> bool:
-    """Whether a cell of these that has failed since `since` (UTC) is still as it was: nobody has written it then."""
-    failed, later = table.alias("failed"), table.alias("later")
-    same = [failed.c[name] == later.c[name] for name in ("u_id", "account_id", "asset", "date")]
-    written = sa.exists().where(*same, later.c.status.in_(WRITTEN), later.c.finished_at > failed.c.finished_at)
-    statement = (
-        sa.select(failed.c.id)
-        .where(
-            failed.c.u_id == connection.u_id,
-            failed.c.account_id == connection.account_id,
-            failed.c.asset.in_(assets),
-            failed.c.date.between(first, last),
-            failed.c.status == "failed",
-            failed.c.finished_at >= since,
-            ~written,
-        )
-        .limit(1)
+def lacks(db: sa.Connection, connection: Connection, *, assets: Collection[str], first: date, last: date) -> bool:
+    """Whether the newest entry of one of these cells says that it failed or is partial."""
+    mine = (
+        table.c.u_id == connection.u_id,
+        table.c.account_id == connection.account_id,
+        table.c.asset.in_(assets),
+        table.c.date.between(first, last),
     )
-    return db.execute(statement).first() is not None
+    newest = sa.select(sa.func.max(table.c.id)).where(*mine).group_by(table.c.asset, table.c.date)
+    lacking = sa.select(table.c.id).where(table.c.id.in_(newest), table.c.status.in_(("failed", "partial")))
+    return db.execute(lacking.limit(1)).first() is not None
 
 
 def _entries() -> sa.Select[Any]:

@@ -15,6 +15,8 @@ from ig_pipeline.storage.upsert import insert_unless_there
 
 QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
 UNFINISHED = (QUEUED, LAUNCHED)
+BY_A_PERSON = frozenset({"admin"})
+"""Values of `requested_by` that stand for a person; the others are the pipeline's own doing."""
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,11 @@ instagram_sync_logs = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("calls", sa.Integer, nullable=False),
     sa.Column("absences", sa.JSON, nullable=False),
+    # What the cell lacks that no rule explains: it is asked for again.
+    sa.Column("lacking", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("error_type", sa.Text),
     sa.Column("error_message", sa.Text),
+    sa.Column("is_retryable", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "asset", "date", "run_id"),

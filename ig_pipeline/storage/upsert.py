@@ -3,9 +3,9 @@
 Every aggregate writes through `upsert`; which columns make a row the same is the aggregate's to say.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,6 +27,12 @@ class Written:
     superseded: int
 
 
+NewColumns: TypeAlias = Mapping[str, sa.ColumnElement[Any]]
+"""The columns of the row that comes, by name."""
+
+Merged: TypeAlias = Callable[[Any], Mapping[str, sa.ColumnElement[Any]]]
+
+
 def upsert(
     db: sa.Connection,
     table: sa.Table,
@@ -34,8 +40,11 @@ def upsert(
     *,
     key: Sequence[str],
     observed: str | None = "observed_at",
+    merged: Merged | None = None,
 ) -> Written:
     """Insert `rows`, or update those with the same `key` whose `observed` column is not newer than ours.
+
+    `merged`: from the columns of the row that comes, those that are not simply taken from it.
 
     All rows have the same columns. With `observed=None` the last writer wins; of a row that comes twice (a post on
     two pages of a listing that grew meanwhile), the newer observation and then the later one.
@@ -44,7 +53,7 @@ def upsert(
     if not rows:
         return Written(0, 0, 0)
     rows = _once_each(rows, key, observed)
-    keys_written = _write(db, table, rows, key, observed)
+    keys_written = _write(db, table, rows, key=key, observed=observed, merged=merged)
     superseded = 0
     if len(keys_written) < len(rows) and observed is not None:
         left = [row for row in rows if tuple(row[name] for name in key) not in keys_written]
@@ -83,11 +92,24 @@ def _once_each(rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: 
     return [newest[same] for same in sorted(newest)]
 
 
+def kept_if_missing(table: sa.Table, names: Sequence[str]) -> Merged:
+    """Columns that keep the value they have where the row that comes has none: what was observed once is not lost."""
+    return lambda new: {name: sa.func.coalesce(new[name], table.c[name]) for name in names}
+
+
 def _write(
-    db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], observed: str | None
+    db: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str],
+    observed: str | None,
+    merged: Merged | None,
 ) -> set[tuple[Any, ...]]:
     statement = insert_into(db, table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    changed: dict[str, sa.ColumnElement[Any]] = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    if merged is not None:
+        changed |= merged(statement.excluded)
     newer = table.c[observed] <= statement.excluded[observed] if observed else None
     returning = statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=newer).returning(
         *(table.c[name] for name in key)

@@ -5,7 +5,7 @@ Failed and deferred days are only reported: the engine decides about a second tr
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,10 +15,12 @@ from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows, fetch_series, fetch_totals
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end
-from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.graph_api.errors import AmbiguousRefusalError, GraphError, PermissionMissingError
 from ig_pipeline.storage import insights
+from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.upsert import WriteMismatchError
 from ig_pipeline.sync import absence_memory
+from ig_pipeline.sync.absence_memory import NOTHING, Memory
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.results import AccountDayResult, AssetName
 from ig_pipeline.sync.session import AccountSession
@@ -32,11 +34,11 @@ DAYS_AT_ONCE = 6
 
 @dataclass(frozen=True)
 class _Range:
-    """What the days of a range share: their series, when it was observed (UTC), and what is known to be absent."""
+    """What the days of a range share: their series, when it was observed (UTC), and what earlier runs learnt."""
 
     series: Series
     observed_at: datetime
-    known: Mapping[str, Absence]
+    memory: Memory
     with_follows: bool
 
 
@@ -81,14 +83,16 @@ async def account_insights(
 
 
 async def _read_range(session: AccountSession, days: Sequence[date], *, with_follows: bool) -> _Range:
-    known = await session.read(lambda db: absence_memory.known(db, session.connection, now=session.now()))
+    memory = NOTHING
+    if not session.asks_everything:
+        memory = await session.read(lambda db: absence_memory.recall(db, session.connection, now=session.now()))
     observed_at = session.now()
     series = await session.ask(
         lambda credentials: fetch_series(
-            session.client, credentials, metrics=DEFAULT_SERIES, first=min(days), last=max(days), skip=known
+            session.client, credentials, metrics=DEFAULT_SERIES, first=min(days), last=max(days), skip=memory.known
         )
     )
-    return _Range(series, observed_at, known, with_follows)
+    return _Range(series, observed_at, memory, with_follows)
 
 
 async def _fill_day(session: AccountSession, shared: _Range, day: date, *, extra_calls: int) -> AccountDayResult:
@@ -97,12 +101,23 @@ async def _fill_day(session: AccountSession, shared: _Range, day: date, *, extra
         totals = await _read_totals(session, shared, day)
         values = _DayValues(day, totals, observed_at, totals.calls + extra_calls)
         return await session.write(lambda db: _store(db, session, shared, values))
+    except PermissionMissingError as error:
+        return session.lost(_doubted(error, shared), ASSET, [day])[0]
     except (GraphError, WriteMismatchError) as error:
         return session.lost(error, ASSET, [day])[0]
 
 
+def _doubted(error: PermissionMissingError, shared: _Range) -> GraphError:
+    """`error` as it is meant when the same permission has just opened the series of the range."""
+    if not any(shared.series.values.values()):
+        return error
+    return AmbiguousRefusalError(
+        f"Meta refuses by a permission that it has just accepted: {error}", origin=error.origin
+    )
+
+
 async def _read_totals(session: AccountSession, shared: _Range, day: date) -> Totals:
-    known = shared.known
+    known = shared.memory.known
     totals = await session.ask(
         lambda credentials: fetch_totals(session.client, credentials, metrics=DEFAULT_TOTALS, day=day, skip=known)
     )
@@ -148,22 +163,47 @@ def _store(db: sa.Connection, session: AccountSession, shared: _Range, day: _Day
         )
         for metric, value in found.items()
     ]
-    absences = {**_series_absences(shared.series, day.day), **day.totals.absences}
+    found = {**_series_absences(shared.series, day.day), **day.totals.absences}
+    absences = absence_memory.judged(found, shared.memory, now=session.now())
     # In one order everywhere: two runs over the same cells must not wait for each other's rows crosswise.
     written = insights.save(db, sorted(rows, key=lambda row: str(row["metric"])))
-    absence_memory.remember(db, connection, absences, known=shared.known, now=session.now())
-    unexplained = any(absence.reason == "silently_missing" for absence in absences.values())
+    values = {**series, **day.totals.values}
+    _remember(db, session, shared, absences, given=values)
+    lacking = _lacking(db, connection, day.day, absences)
     result = AccountDayResult(
         ASSET,
         connection.account_key,
         day.day,
-        "partial" if unexplained else "complete",
+        "partial" if lacking else "complete",
         rows=written.sent,
         calls=day.calls,
-        values={**series, **day.totals.values},
+        values=values,
         absences={metric: absence.detail for metric, absence in sorted(absences.items())},
+        lacking=lacking,
         account_id=connection.account_id,
         u_id=connection.u_id,
     )
     record(db, [result], run_id=session.run_id, started_at=day.observed_at, finished_at=session.now())
     return result
+
+
+def _remember(
+    db: sa.Connection,
+    session: AccountSession,
+    shared: _Range,
+    absences: Mapping[str, Absence],
+    *,
+    given: Collection[str],
+) -> None:
+    """Keep rules. A refusal without one is noted only when no day of this run had the metric: it is the account's."""
+    totals = session.client.memory_of(session.connection.account_id).suspicion("totals")
+    kept = {m: a for m, a in absences.items() if a.reason != "refused" or totals.has_given_up(m)}
+    absence_memory.remember(db, session.connection, kept, memory=shared.memory, now=session.now(), given=given)
+
+
+def _lacking(db: sa.Connection, connection: Connection, day: date, absences: Mapping[str, Absence]) -> tuple[str, ...]:
+    """The metrics whose absence no rule explains, without those an earlier attempt has brought."""
+    unexplained = {metric for metric, absence in absences.items() if not absence.is_explained}
+    if unexplained:
+        unexplained -= insights.values_of(db, connection.u_id, connection.account_id, day).keys()
+    return tuple(sorted(unexplained))

@@ -10,11 +10,11 @@ from datetime import date
 
 from ig_pipeline.graph_api.days import windows_of
 from ig_pipeline.sync.account_insights import account_insights
-from ig_pipeline.sync.daily_metrics import UPSTREAM, daily_metrics
-from ig_pipeline.sync.failures import echo, may_pass
+from ig_pipeline.sync.daily_metrics import daily_metrics
+from ig_pipeline.sync.failures import echo
 from ig_pipeline.sync.losses import write_down_lost
 from ig_pipeline.sync.media_engagement import media_engagement
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
+from ig_pipeline.sync.results import ASSETS, UPSTREAM, AccountDayResult, AnyAsset, AssetName
 from ig_pipeline.sync.session import AccountSession
 
 Emit = Callable[[AccountDayResult], None]
@@ -32,11 +32,12 @@ class AccountSync:
         self._with_follows = with_follows
         self._settled: dict[date, dict[AnyAsset, AccountDayResult]] = {}
         self._lost: list[AccountDayResult] = []
+        self._partial: list[AccountDayResult] = []
         self._refused: set[date] = set()
         self._started_at = session.now()
 
     async def run(self, days: Collection[date]) -> None:
-        """Fill `days`, the newest thirty first; failed and deferred cells are written down together at the end.
+        """Fill `days`, the newest thirty first; what is not complete is asked for again together at the end.
 
         The newest first, because metrics with thirty days of history fit in one window only when it ends yesterday.
         """
@@ -78,7 +79,7 @@ class AccountSync:
         passing = []
         async with aclosing(self._results_of(asset, days)) as results:
             async for result in results:
-                if may_pass(result) and self._session.stopped is None:
+                if result.is_retryable and self._session.stopped is None:
                     passing.append(result)
                 else:
                     await self._settle(result)
@@ -90,16 +91,19 @@ class AccountSync:
         return media_engagement(self._session, days)
 
     async def _settle(self, result: AccountDayResult) -> None:
-        """Report a written cell, keep a lost one for the end, and roll the day up when it was the last one missing."""
+        """Report a complete cell, keep any other for the end, and roll the day up when it was the last one missing."""
         of_day = self._settled.setdefault(result.date, {})
         of_day[result.asset] = result
         ready = all(asset in of_day for asset in self._wanted_upstream)
-        if result.written:
-            self._emit(result)
-        else:
-            self._lost.append(result)
+        self._take(result)
         if ready:
             await self._roll_up(result.date)
+
+    def _take(self, result: AccountDayResult) -> None:
+        if result.is_complete:
+            self._emit(result)
+        else:
+            (self._partial if result.written else self._lost).append(result)
 
     async def _roll_up(self, day: date) -> None:
         if "daily_metrics" not in self._assets:
@@ -108,12 +112,12 @@ class AccountSync:
         if upstream_lost:
             self._lost.append(echo(upstream_lost, asset="daily_metrics"))
             return
-        result = await daily_metrics(self._session, day)
-        if result.written:
-            self._emit(result)
-        else:
-            self._lost.append(result)
+        self._take(await daily_metrics(self._session, day))
 
     async def _write_down_lost(self) -> None:
-        for result in await write_down_lost(self._session, self._lost, started_at=self._started_at, ask_again=True):
+        """Ask again for what is lost or partial. The rows of partial cells, and their ledger rows, are written."""
+        told = await write_down_lost(
+            self._session, self._lost, partial=self._partial, started_at=self._started_at, ask_again=True
+        )
+        for result in told:
             self._emit(result)

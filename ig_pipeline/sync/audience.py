@@ -26,8 +26,8 @@ ONLINE_DAYS = 30
 
 
 def demographics_due(db: sa.Connection, *, now: datetime, every: timedelta = WEEK) -> list[str]:
-    """Connected accounts without a snapshot younger than `every`; one that a rate limit put off stays due."""
-    newest = cell_counts.last_written(db, "demographics")
+    """Connected accounts without a whole snapshot younger than `every`; one that was put off or partial stays due."""
+    newest = cell_counts.last_written(db, "demographics", statuses=("complete",))
     return [
         connection.account_key
         for connection in list_connections(db, statuses=[CONNECTED])
@@ -54,8 +54,8 @@ def refresh_online_followers(
 
 async def _demographics(session: AccountSession, day: date) -> AccountDayResult:
     connection, observed_at = session.connection, session.now()
-    known = await session.read(lambda db: absence_memory.known(db, connection, now=observed_at))
-    found = await session.ask(lambda credentials: fetch_demographics(session.client, credentials, skip=known))
+    memory = await session.read(lambda db: absence_memory.recall(db, connection, now=observed_at))
+    found = await session.ask(lambda credentials: fetch_demographics(session.client, credentials, skip=memory.known))
     rows = [
         {
             "u_id": connection.u_id,
@@ -73,7 +73,7 @@ async def _demographics(session: AccountSession, day: date) -> AccountDayResult:
 
     def store(db: sa.Connection) -> AccountDayResult:
         written = audience.save_demographics(db, rows)
-        absence_memory.remember(db, connection, found.absences, known=known, now=session.now())
+        absence_memory.remember(db, connection, found.absences, memory=memory, now=session.now())
         return finished(
             db,
             session,
@@ -93,9 +93,11 @@ async def _online_followers(session: AccountSession, day: date) -> AccountDayRes
     connection, observed_at = session.connection, session.now()
     last = last_complete_day(observed_at)
     first = last - timedelta(days=ONLINE_DAYS - 1)
-    known = await session.read(lambda db: absence_memory.known(db, connection, now=observed_at))
+    memory = await session.read(lambda db: absence_memory.recall(db, connection, now=observed_at))
     found = await session.ask(
-        lambda credentials: fetch_online_followers(session.client, credentials, first=first, last=last, skip=known)
+        lambda credentials: fetch_online_followers(
+            session.client, credentials, first=first, last=last, skip=memory.known
+        )
     )
     rows = [
         {
@@ -112,7 +114,7 @@ async def _online_followers(session: AccountSession, day: date) -> AccountDayRes
 
     def store(db: sa.Connection) -> AccountDayResult:
         written = audience.save_online_followers(db, rows)
-        absence_memory.remember(db, connection, found.absences, known=known, now=session.now())
+        absence_memory.remember(db, connection, found.absences, memory=memory, now=session.now())
         return finished(
             db,
             session,

@@ -14,11 +14,14 @@ from ig_pipeline.storage import insights, media, sync_logs
 from ig_pipeline.storage.connections import Connection, lock
 from ig_pipeline.storage.upsert import WriteMismatchError
 from ig_pipeline.sync.ledger import record
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import UPSTREAM, AccountDayResult, AssetName
 from ig_pipeline.sync.session import AccountSession
 
 ASSET: AssetName = "daily_metrics"
-UPSTREAM: tuple[AssetName, AssetName] = ("account_insights", "media_engagement")
+
+
+OF_ENGAGEMENT = frozenset({"posts", "insights", "like_count", "comments_count", "saved"})
+"""What a day's engagement lacks when one of its posts lacks it."""
 
 
 class UpstreamMissingError(Exception):
@@ -27,11 +30,15 @@ class UpstreamMissingError(Exception):
 
 @dataclass(frozen=True)
 class RolledUp:
-    """A day's numbers; `reach` is None where Instagram gives none, and `absences` says why."""
+    """A day's numbers; `reach` is None where Instagram gives none, and `absences` says why.
+
+    `lacking`: which of the two no rule explains.
+    """
 
     reach: int | None
     engagement: int
     absences: dict[str, str]
+    lacking: tuple[str, ...]
 
 
 async def daily_metrics(session: AccountSession, day: date) -> AccountDayResult:
@@ -62,10 +69,11 @@ async def daily_metrics(session: AccountSession, day: date) -> AccountDayResult:
             ASSET,
             connection.account_key,
             day,
-            "complete",
+            "partial" if numbers.lacking else "complete",
             rows=written.sent,
             values={"reach": numbers.reach, "engagement": numbers.engagement},
             absences=numbers.absences,
+            lacking=numbers.lacking,
             account_id=connection.account_id,
             u_id=connection.u_id,
         )
@@ -86,10 +94,13 @@ def roll_up(db: sa.Connection, connection: Connection, day: date) -> RolledUp:
         raise UpstreamMissingError(f"{' and '.join(missing)} of {day} were never fetched. Sync them first.")
     values = insights.values_of(db, connection.u_id, connection.account_id, day)
     posts = pd.DataFrame(media.posts_of(db, connection.u_id, connection.account_id, day), columns=["engagement"])
-    fetched = ledger["account_insights"]
-    reason = fetched.absences.get("reach", "Instagram gave no reach for this day.") if fetched else ""
-    return RolledUp(
-        reach=values.get("reach"),
-        engagement=int(posts["engagement"].sum()),
-        absences={} if "reach" in values else {"reach": reason},
-    )
+    absences, lacking = {}, []
+    fetched, listed = ledger["account_insights"], ledger["media_engagement"]
+    assert fetched is not None and listed is not None
+    if "reach" not in values:
+        absences["reach"] = fetched.absences.get("reach", "Instagram gave no reach for this day.")
+        lacking += ["reach"] if "reach" in fetched.lacking else []
+    if unknown := [name for name in listed.lacking if name in OF_ENGAGEMENT]:
+        absences["engagement"] = f"Instagram answered without {', '.join(unknown)} of posts of this day."
+        lacking.append("engagement")
+    return RolledUp(values.get("reach"), int(posts["engagement"].sum()), absences, tuple(lacking))

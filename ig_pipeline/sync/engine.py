@@ -87,13 +87,15 @@ async def sync_account_days(
     *,
     assets: Collection[AssetName] = ASSETS,
     run_id: str,
+    asks_everything: bool = False,
 ) -> AsyncGenerator[AccountDayResult]:
     """A result for every cell (`assets` x account key x Pacific day), as each is settled.
 
     Written cells are committed with their ledger row when they are yielded. A refused token is renewed and the call
     repeated once; then the connection is marked `reconnect_required` and its cells fail with the sentence for its
     owner. At a rate limit what is done stays done; the rest is `deferred` and a row of `sync_requests` asks for it
-    again. No account's trouble reaches another, and none is raised.
+    again; so does one for what no rule explains. `asks_everything`: a person asked, so that what earlier runs learnt is
+    asked for all the same. No account's trouble reaches another, and none is raised.
     """
     ordered = [asset for asset in ASSETS if asset in assets]
 
@@ -107,7 +109,10 @@ async def sync_account_days(
         account.refuse(future, DayNotOverError(f"Not over in Los Angeles; the newest complete day is {newest}."))
         await account.run(days)
 
-    async with aclosing(over_accounts(services, cells, assets=ordered, run_id=run_id, work=fill)) as results:
+    everything = over_accounts(
+        services, cells, assets=ordered, run_id=run_id, work=fill, asks_everything=asks_everything
+    )
+    async with aclosing(everything) as results:
         async for result in results:
             yield result
 
@@ -123,14 +128,16 @@ async def over_accounts(
     run_id: str,
     work: Work,
     patience: float = 0.0,
+    asks_everything: bool = False,
 ) -> AsyncGenerator[AccountDayResult]:
     """`work` for each account of `cells`, side by side and apart; yields what it emits.
 
-    Cells that `work` leaves behind when it ends in an error are failed with that error. `patience`: the sessions'.
+    Cells that `work` leaves behind when it ends in an error are failed with that error. `patience` and
+    `asks_everything`: the sessions'.
     """
     finished: asyncio.Queue[AccountDayResult | None] = asyncio.Queue()
     gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
-    run = _Run(services, assets, run_id, work, finished, patience=patience)
+    run = _Run(services, assets, run_id, work, finished, patience=patience, asks_everything=asks_everything)
 
     async def one(account_key: str, days: Sequence[date]) -> None:
         async with gate:
@@ -165,6 +172,7 @@ class _Run:
         finished: "asyncio.Queue[AccountDayResult | None]",
         *,
         patience: float,
+        asks_everything: bool,
     ) -> None:
         self._services = services
         self._assets = assets
@@ -172,6 +180,7 @@ class _Run:
         self._work = work
         self._finished = finished
         self._patience = patience
+        self._asks_everything = asks_everything
         self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
         self._brake = AppBrake()
 
@@ -225,6 +234,7 @@ class _Run:
             clock=self._services.clock,
             run_id=self._run_id,
             patience=self._patience,
+            asks_everything=self._asks_everything,
         )
 
     def _write_down(self, lost: Sequence[AccountDayResult], started_at: datetime) -> None:

@@ -9,24 +9,18 @@ from datetime import date, datetime
 
 from ig_pipeline.graph_api.errors import (
     GraphError,
-    MalformedAnswerError,
     PermissionMissingError,
     PolicyBlockedError,
     RateLimitedError,
     TokenDeadError,
-    TransientError,
-    UnreachableError,
 )
-from ig_pipeline.media_store.errors import DownloadError
+from ig_pipeline.media_store.errors import BackfillError
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 
 STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
-
-PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError, DownloadError))
-"""Names of the errors that are of a moment: asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,20 @@ class Verdict:
     error: str
     error_type: str
     retry_at: datetime | None = None
+    is_retryable: bool = False
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether the failure was of the moment: asking again may help."""
+    return isinstance(error, GraphError | BackfillError) and error.is_retryable
 
 
 def judge(error: Exception, account_key: str) -> Verdict:
     """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret."""
+    return replace(_judged(error, account_key), is_retryable=is_retryable(error))
+
+
+def _judged(error: Exception, account_key: str) -> Verdict:
     kind = type(error).__name__
     match error:
         case RateLimitedError():
@@ -78,6 +82,7 @@ def lost_cells(
             verdict.status,
             error=verdict.error,
             error_type=verdict.error_type,
+            is_retryable=verdict.is_retryable,
             retry_at=verdict.retry_at,
             account_id=connection.account_id if connection else None,
             u_id=connection.u_id if connection else None,
@@ -86,15 +91,10 @@ def lost_cells(
     ]
 
 
-def may_pass(result: AccountDayResult) -> bool:
-    """Whether asking again may help, at the end of the run or later: the failure was of the moment."""
-    return result.status == "failed" and result.error_type in PASSING
-
-
 def echo(lost: Sequence[AccountDayResult], *, asset: AnyAsset) -> AccountDayResult:
     """`asset`'s result for a day whose upstream cells were `lost`: failed if one of them failed, else deferred."""
     cause = next((result for result in lost if result.status == "failed"), lost[0])
-    return replace(cause, asset=asset, rows=0, calls=0, values={}, absences={})
+    return replace(cause, asset=asset, rows=0, calls=0, values={}, absences={}, lacking=())
 
 
 def innermost(error: Exception) -> Exception:

@@ -16,7 +16,6 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, mark_initial_backfill_requested
 from ig_pipeline.storage.overview import standings
-from ig_pipeline.sync.failures import may_pass
 from ig_pipeline.sync.plan import Window, clip, initial_window
 from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
@@ -63,7 +62,7 @@ def note_first_history(
         return
     settled: dict[str, set[tuple[date, str]]] = defaultdict(set)
     for result in results:
-        if result.status != "deferred" and not may_pass(result):
+        if result.status != "deferred" and not result.is_retryable:
             settled[result.account_key].add((result.date, result.asset))
     wanted = set(product(window.days, ASSETS))
     for connection in connections:

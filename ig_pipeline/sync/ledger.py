@@ -1,31 +1,36 @@
-"""Writes down what became of cells: the ledger's rows, and the requests that bring back what may pass.
+"""Records what became of cells: the ledger's rows, and the requests that bring back what can be had later.
 
 Everything here happens in the caller's transaction, together with the rows the ledger speaks of.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.days import bucket_end
 from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.failures import PASSING, may_pass
 from ig_pipeline.sync.plan import Window, stretches
-from ig_pipeline.sync.results import ASSETS, AccountDayResult
+from ig_pipeline.sync.results import ASSETS, UPSTREAM, AccountDayResult
 
 # Four calls of an account are on the wire when it is throttled, and the last of them may pass where the first did not.
 # A request is a range (facts/dagster.md §2): three days fetched again cost less than a run of its own per gap.
 GAP = 3
 
-PAUSES = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
+BACKOFF = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
 """Before the second, third, fourth and last attempt at a cell that failed for a moment's reason.
 
 Nearly nine hours in all: Meta's outage of October 2021 took seven. Dagster's own retry of a run has no pause and would
 have given up in the first minute.
 """
+
+# What was left out of an answer without a reason: soon once more, then at doubling distances while Meta keeps it.
+PARTIAL_BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
+# Account metrics and insights of posts end after two years; asking for a whole one takes some ten attempts.
+OBTAINABLE = timedelta(days=730)
 
 # Failures older than this are of another outage: their attempts are not held against a cell any more.
 REMEMBERED = timedelta(hours=24)
@@ -53,8 +58,10 @@ def record(
                 "rows": result.rows,
                 "calls": result.calls,
                 "absences": dict(result.absences),
+                "lacking": list(result.lacking),
                 "error_type": result.error_type,
                 "error_message": result.error,
+                "is_retryable": result.is_retryable,
                 "started_at": started_at,
                 "finished_at": finished_at,
             }
@@ -94,20 +101,25 @@ def try_again(
     now: datetime,
     kind: Literal["insights", "media_files"] = "insights",
 ) -> list[AccountDayResult]:
-    """`results`, those that failed for a moment's reason with the time of their next attempt, which is asked for here.
+    """`results`, those worth another attempt with its time, which is asked for here.
 
-    `kind`: of the requests, and of all `results`. A cell is tried once more after each of `PAUSES`; then it stays as
-    it is, and its sentence says so. Days that wait for an attempt already, because another run failed on them too, are
-    not asked for twice.
+    `kind`: of the requests, and of all `results`. A cell that failed for a moment's reason is tried once more after
+    each wait of `BACKOFF`; then it stays as it is, and its sentence says so. A partial one is asked for again while its
+    numbers can still be had. Days that wait for an attempt already, because another run came to the same, are not asked
+    for twice.
     """
-    passing = [result for result in results if may_pass(result)]
-    if not passing:
+    retryable = [result for result in results if result.is_retryable or result.status == "partial"]
+    if not retryable:
         return list(results)
-    tried = _attempts(db, connection, passing, run_id=run_id, now=now)
-    next_at = _waiting(db, connection, passing, now=now)
-    for attempt, pause in enumerate(PAUSES, start=1):
-        days = [day for day, number in tried.items() if number == attempt and day not in next_at]
-        for window in stretches(days, bridging=GAP):
+    tried = _attempts(db, connection, retryable, run_id=run_id, now=now)
+    next_at = _queued(db, connection, retryable, now=now)
+    due: dict[tuple[timedelta, int], list[date]] = {}
+    for day, attempts in tried.items():
+        if (wait := _wait(attempts, day, now=now)) is not None:
+            due.setdefault((wait, attempts.number), []).append(day)
+    for (wait, number), days in sorted(due.items()):
+        # A gap that an earlier window bridged is asked for already.
+        for window in stretches((day for day in days if day not in next_at), bridging=GAP):
             request = sync_requests.enqueue(
                 db,
                 kind=kind,
@@ -115,61 +127,96 @@ def try_again(
                 first=window.first,
                 last=window.last,
                 requested_by=RETRY,
-                reason=next(result.error or "" for result in passing if result.date in window.days),
-                options=_assets_within(passing, window),
-                not_before=_slot(now + pause),
-                dedupe=f"retry:{kind}:{connection.account_key}:{window.first}:{window.last}:{attempt}",
+                reason=_reason(retryable, window),
+                options=_assets_within(retryable, window),
+                not_before=_slot(now + wait),
+                dedupe=f"retry:{kind}:{connection.account_key}:{window.first}:{window.last}:{number}",
                 now=now,
             )
             next_at |= dict.fromkeys(window.days, request.not_before)
-    return [_told(result, next_at, tried) if may_pass(result) else result for result in results]
+    return [_told(result, next_at, tried) for result in results]
 
 
-def _waiting(
-    db: sa.Connection, connection: Connection, passing: Sequence[AccountDayResult], *, now: datetime
+@dataclass(frozen=True)
+class _Attempts:
+    """How often a day was tried, this time included, and whether it failed or is partial."""
+
+    number: int
+    is_partial: bool
+
+
+def _wait(attempts: _Attempts, day: date, *, now: datetime) -> timedelta | None:
+    """How long until the next attempt; None when there is no use in one."""
+    if not attempts.is_partial:
+        return BACKOFF[attempts.number - 1] if attempts.number <= len(BACKOFF) else None
+    beyond = attempts.number - len(PARTIAL_BACKOFF)
+    wait = PARTIAL_BACKOFF[attempts.number - 1] if beyond <= 0 else PARTIAL_BACKOFF[-1] * 2**beyond
+    return wait if now + wait - bucket_end(day) < OBTAINABLE else None
+
+
+def _queued(
+    db: sa.Connection, connection: Connection, retryable: Sequence[AccountDayResult], *, now: datetime
 ) -> dict[date, datetime]:
-    """Days whose lost cells all wait for a later attempt already, and when it is.
+    """Days of which all such cells wait for a later attempt already, and when it is.
 
     A request whose time has come may be the one that this very run answers, if the sensor has not marked it yet.
     """
-    lacking: dict[date, set[str]] = {}
-    for result in passing:
-        lacking.setdefault(result.date, set()).add(result.asset)
+    wanted: dict[date, set[str]] = {}
+    for result in retryable:
+        wanted.setdefault(result.date, set()).add(result.asset)
     found: dict[date, datetime] = {}
     for request in sync_requests.queued_for(db, connection.account_key, requested_by=RETRY):
         for day in Window(request.first, request.last).days if request.not_before > now else ():
-            if lacking.get(day, set()) <= set(request.options["assets"]):
+            if wanted.get(day, set()) <= set(request.options["assets"]):
                 found[day] = request.not_before
     return found
 
 
 def _attempts(
-    db: sa.Connection, connection: Connection, passing: Sequence[AccountDayResult], *, run_id: str, now: datetime
-) -> dict[date, int]:
-    """Day → how often it has failed so, this time included; the asset that failed most often counts."""
-    days = [result.date for result in passing]
-    before = sync_logs.failed_runs(
-        db, connection, error_types=PASSING, first=min(days), last=max(days), since=now - REMEMBERED, but=run_id
+    db: sa.Connection, connection: Connection, retryable: Sequence[AccountDayResult], *, run_id: str, now: datetime
+) -> dict[date, _Attempts]:
+    """Day → how often it was tried; of its assets the one that failed, or the one that was tried most often, counts."""
+    days = [result.date for result in retryable]
+    before = sync_logs.attempts(
+        db, connection, first=min(days), last=max(days), failed_since=now - REMEMBERED, but=run_id
     )
-    tried: dict[date, int] = {}
-    for result in passing:
-        tried[result.date] = max(tried.get(result.date, 0), before.get((result.asset, result.date), 0) + 1)
+    tried: dict[date, _Attempts] = {}
+    for result in retryable:
+        partial = result.status == "partial"
+        number = before.get((result.asset, result.date, result.status), 0) + 1
+        known = tried.get(result.date)
+        if known is None or (known.is_partial, -known.number) > (partial, -number):
+            tried[result.date] = _Attempts(number, partial)
     return tried
 
 
-def _told(result: AccountDayResult, next_at: dict[date, datetime], tried: dict[date, int]) -> AccountDayResult:
+def _told(
+    result: AccountDayResult, next_at: Mapping[date, datetime], tried: Mapping[date, _Attempts]
+) -> AccountDayResult:
     at = next_at.get(result.date)
+    if result.status == "partial":
+        return replace(result, retry_at=at)
+    if not result.is_retryable:
+        return result
     if at is None:
-        after = f"Tried {tried[result.date]} times in vain; ask for it again when Meta answers."
+        after = f"Tried {tried[result.date].number} times in vain; ask for it again when Meta answers."
     else:
         after = f"It is tried again by itself at {at:%Y-%m-%d %H:%M} UTC."
     return replace(result, error=f"{result.error} {after}", retry_at=at)
 
 
+def _reason(retryable: Iterable[AccountDayResult], window: Window) -> str:
+    """Why the days of `window` are asked for again, for people."""
+    first = next(result for result in retryable if result.date in window.days)
+    return first.error or f"Instagram answered without {', '.join(first.lacking)}."
+
+
 def _assets_within(results: Iterable[AccountDayResult], window: Window) -> dict[str, list[str]]:
     """The option that names the assets which lack days of `window`."""
-    lacking = {result.asset for result in results if window.first <= result.date <= window.last}
-    return {"assets": [asset for asset in (*ASSETS, "media_files") if asset in lacking]}
+    wanted: set[str] = {result.asset for result in results if window.first <= result.date <= window.last}
+    if wanted & set(UPSTREAM):
+        wanted.add("daily_metrics")  # rolled up again from what comes now
+    return {"assets": [asset for asset in (*ASSETS, "media_files") if asset in wanted]}
 
 
 def _slot(at: datetime) -> datetime:

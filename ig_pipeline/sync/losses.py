@@ -1,6 +1,6 @@
-"""Writes down what was lost of an account: failed and deferred cells with their consequences, in one transaction.
+"""What follows from an account's cells that are not complete, in one transaction.
 
-The ledger's rows, the requests that bring back what may pass, the mark on a connection whose token died.
+The ledger's rows, the requests that bring back what can be had later, the mark on a connection whose token died.
 """
 
 from collections.abc import Sequence
@@ -22,24 +22,30 @@ from ig_pipeline.sync.session import AccountSession
 
 
 async def write_down_lost(
-    session: AccountSession, lost: Sequence[AccountDayResult], *, started_at: datetime, ask_again: bool
+    session: AccountSession,
+    lost: Sequence[AccountDayResult],
+    *,
+    partial: Sequence[AccountDayResult] = (),
+    started_at: datetime,
+    ask_again: bool,
 ) -> list[AccountDayResult]:
-    """What was written down: `lost`, with the time at which a cell is asked for again.
+    """`lost` and `partial` cells, with the time at which each is asked for again; the lost ones are recorded.
 
-    `ask_again`: what may pass is requested for later; otherwise its own schedule comes back to it.
+    `ask_again`: what may succeed later is requested; otherwise its own schedule comes back to it.
     """
 
     def write(db: sa.Connection) -> list[AccountDayResult]:
         now, connection, run_id = session.now(), session.connection, session.run_id
-        told = try_again(db, connection, lost, run_id=run_id, now=now) if ask_again else list(lost)
-        record(db, told, run_id=run_id, started_at=started_at, finished_at=now)
+        cells = [*lost, *partial]
+        told = try_again(db, connection, cells, run_id=run_id, now=now) if ask_again else cells
+        record(db, told[: len(lost)], run_id=run_id, started_at=started_at, finished_at=now)
         if ask_again:
             defer(db, connection, told, run_id=run_id, now=now)
         if isinstance(session.stopped, TokenDeadError):
             mark_dead_token(db, connection, session.stopped, now)
         return told
 
-    return await session.write(write) if lost else []
+    return await session.write(write) if lost or partial else []
 
 
 def mark_dead_token(db: sa.Connection, connection: Connection, dead: TokenDeadError, now: datetime) -> None:

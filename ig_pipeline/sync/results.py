@@ -14,6 +14,9 @@ AssetName = Literal["account_insights", "media_engagement", "daily_metrics"]
 ASSETS: tuple[AssetName, ...] = get_args(AssetName)
 """The assets of the grid, upstream first."""
 
+UPSTREAM: tuple[AssetName, AssetName] = ("account_insights", "media_engagement")
+"""What `daily_metrics` is made of."""
+
 AudienceAsset = Literal["demographics", "online_followers", "stories"]
 """Assets beside the grid: of an account at the moment of asking, kept under the Pacific day of that moment."""
 
@@ -29,11 +32,13 @@ CellStatus = Literal["complete", "partial", "failed", "deferred"]
 class AccountDayResult:
     """What became of one cell of the grid: one asset, one account, one Instagram day (America/Los_Angeles).
 
-    `complete`: everything the API can give is in the database; what it cannot give by rule stands in `absences`.
-    `partial`: written, but something was missing from an answer and no rule explains it; worth asking again.
+    `complete`: everything asked for is in the database or was refused by a rule, which then stands in `absences`.
+    `partial`: written, but it lacks what no rule explains (`lacking`); asked for again by itself after `retry_at`
+    (UTC), while the numbers can still be had.
     `failed`: nothing written; `error` is a sentence for an operator, `error_type` the name of its class. With
-    `retry_at` (UTC) the failure was of a moment, and the cell is asked for again by itself.
-    `deferred`: not attempted because of a rate limit; asked again by itself after `retry_at` (UTC).
+    `is_retryable` the failure was of the moment; the cell is asked for again by itself after `retry_at`, if that is
+    not None.
+    `deferred`: not attempted because of a rate limit; asked for again by itself after `retry_at`.
     """
 
     asset: AnyAsset
@@ -47,16 +52,24 @@ class AccountDayResult:
     values: Mapping[str, int | float | None] = field(default_factory=dict)
     absences: Mapping[str, str] = field(default_factory=dict)
     """Metric → why the API does not give it."""
+    lacking: tuple[str, ...] = ()
+    """Metrics among the absences that no rule explains: a cell that has some is `partial`."""
     error: str | None = None
     error_type: str | None = None
+    is_retryable: bool = False
     retry_at: datetime | None = None
     account_id: str | None = None
     u_id: int | None = None
 
     @property
     def written(self) -> bool:
-        """Whether the cell's rows are in the database, so that its grid cell may turn green."""
+        """Whether the cell's rows are in the database, all of them or some."""
         return self.status in ("complete", "partial")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be had, so that its grid cell may turn green."""
+        return self.status == "complete"
 
     @property
     def unchanged(self) -> bool:
@@ -66,7 +79,7 @@ class AccountDayResult:
 
 @dataclass(frozen=True)
 class FetchResult:
-    """One account's sync in one concise summary. Deferred cells are no errors: they complete themselves later."""
+    """One account's sync in one concise summary. Deferred and partial cells are no errors: both complete themselves."""
 
     success: bool
     total_inserted: int
@@ -80,6 +93,8 @@ class FetchResult:
     account_key: str
     deferred: int = 0
     """Cells that wait for a rate limit to pass."""
+    partial: int = 0
+    """Cells that lack something no rule explains; they are asked for again by themselves."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON and metadata."""
@@ -97,6 +112,7 @@ def summarise(results: Iterable[AccountDayResult]) -> list[FetchResult]:
 def _summarise_account(account_key: str, cells: list[AccountDayResult]) -> FetchResult:
     failed = [cell for cell in cells if cell.status == "failed"]
     deferred = sum(cell.status == "deferred" for cell in cells)
+    partial = sum(cell.status == "partial" for cell in cells)
     # media_engagement's values are a day's roll-up and daily_metrics' are derived: counting them again would
     # report reach twice.
     inserted = Counter(
@@ -107,7 +123,7 @@ def _summarise_account(account_key: str, cells: list[AccountDayResult]) -> Fetch
         if value is not None
     )
     return FetchResult(
-        success=not failed and not deferred,
+        success=not failed and not deferred and not partial,
         total_inserted=sum(cell.rows for cell in cells),
         total_errors=len(failed),
         metrics_inserted=dict(sorted(inserted.items())),
@@ -116,4 +132,5 @@ def _summarise_account(account_key: str, cells: list[AccountDayResult]) -> Fetch
         user_id=cells[0].u_id,
         account_key=account_key,
         deferred=deferred,
+        partial=partial,
     )

@@ -35,7 +35,7 @@ class AccountSession:
     """A connected account, its token and the run's means.
 
     `patience`: seconds for which everything here waits for a database that is away; what is written must then bear
-    being written twice.
+    being written twice. `asks_everything`: a person asked, so that nothing is left out for what earlier runs learnt.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class AccountSession:
         clock: Clock,
         run_id: str,
         patience: float = 0.0,
+        asks_everything: bool = False,
     ) -> None:
         self.connection = connection
         self.run_id = run_id
+        self.asks_everything = asks_everything
         self.client = client
         self._tokens = tokens
         self._engine = engine

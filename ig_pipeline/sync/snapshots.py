@@ -56,17 +56,22 @@ def finished(
     absences: Mapping[str, Absence],
     started_at: datetime,
 ) -> AccountDayResult:
-    """The result of a written snapshot, recorded in the ledger in the caller's transaction."""
+    """The result of a written snapshot, recorded in the ledger in the caller's transaction.
+
+    Partial when it lacks what no rule explains; its schedule asks again.
+    """
     connection = session.connection
+    lacking = tuple(sorted(name for name, absence in absences.items() if not absence.is_explained))
     result = AccountDayResult(
         asset,
         connection.account_key,
         day,
-        "complete",
+        "partial" if lacking else "complete",
         rows=rows,
         calls=calls,
         values=values,
         absences={name: absence.detail for name, absence in sorted(absences.items())},
+        lacking=lacking,
         account_id=connection.account_id,
         u_id=connection.u_id,
     )

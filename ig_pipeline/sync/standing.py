@@ -41,17 +41,18 @@ class Expiring:
 def missing_by_account(db: sa.Connection, *, now: datetime, days: int, first_day: date) -> list[Missing]:
     """Connected accounts that lack days of their window: the last `days`, the first backfill's beginning at most.
 
-    Reads the ledger of `daily_metrics`: it knows a day without any number from a day never asked for.
+    Reads the ledger of `daily_metrics`: it knows a day without any number from a day never asked for, and one that
+    lacks what no rule explains from a complete one.
     """
     today = instagram_day(now - NIGHT_IS_OVER)
     window = initial_window(today, days, first_day=first_day)
     if window is None:
         return []
-    written = sync_logs.days_written_by_account(db, "daily_metrics", first=window.first, last=window.last)
+    complete = sync_logs.days_complete_by_account(db, "daily_metrics", first=window.first, last=window.last)
     found = []
     for connection in list_connections(db, statuses=[CONNECTED]):
         expected = _expected(connection, window, now)
-        lacking = missing_days(expected, written.get(connection.account_key, ())) if expected else []
+        lacking = missing_days(expected, complete.get(connection.account_key, ())) if expected else []
         if lacking:
             found.append(Missing(connection.account_key, tuple(lacking)))
     return found

@@ -39,6 +39,7 @@ class FakeEngine:
 
     fate: Fate = complete
     asked: list[tuple[dict[str, list[date]], tuple[AssetName, ...], str]] = field(default_factory=list)
+    asked_everything: list[bool] = field(default_factory=list)
     dies_after: int | None = None
 
     async def __call__(
@@ -48,8 +49,10 @@ class FakeEngine:
         *,
         assets: Collection[AssetName],
         run_id: str,
+        asks_everything: bool,
         clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
+        self.asked_everything.append(asks_everything)
         self.asked.append(({key: list(days) for key, days in cells.items()}, tuple(assets), run_id))
         for n, (key, day) in enumerate((key, day) for key, days in cells.items() for day in days):
             if n == self.dies_after:

@@ -11,7 +11,7 @@ from ig_pipeline.graph_api.errors import TokenDeadError
 from ig_pipeline.storage import connections, sync_requests
 from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.sync.failures import lost_cells
-from ig_pipeline.sync.ledger import PAUSES, record
+from ig_pipeline.sync.ledger import BACKOFF, record
 from ig_pipeline_tests.defs.stand_ins import NOW, World, instance_with
 
 
@@ -142,7 +142,7 @@ def test_a_first_backfill_whose_run_died_for_good_is_asked_for_again_after_a_pau
         world.sensor_tick("new_connections")
     (request,) = asked(world)
     assert (request.first, request.last) == (date(2026, 10, 21), date(2026, 11, 19))
-    assert request.not_before == NOW + PAUSES[0]
+    assert request.not_before == NOW + BACKOFF[0]
     assert not world.sensor_tick("requested_syncs")
     world.now = request.not_before
     (run,) = world.sensor_tick("requested_syncs")
@@ -153,7 +153,7 @@ def test_a_first_backfill_that_dies_every_time_is_given_up(world: World) -> None
     launched(world)
     world.end_run(dg.DagsterRunStatus.FAILURE)
     pauses = []
-    for _ in PAUSES:
+    for _ in BACKOFF:
         world.sensor_tick("new_connections")
         request = asked(world)[-1]
         pauses.append(request.not_before - world.now)
@@ -163,8 +163,8 @@ def test_a_first_backfill_that_dies_every_time_is_given_up(world: World) -> None
         world.sensor_tick("requested_syncs")  # marks it launched
         world.sensor_tick("requested_syncs")  # and failed
     world.sensor_tick("new_connections")
-    assert tuple(pauses) == PAUSES
-    assert [request.status for request in asked(world)] == ["failed"] * len(PAUSES)
+    assert tuple(pauses) == BACKOFF
+    assert [request.status for request in asked(world)] == ["failed"] * len(BACKOFF)
 
 
 @pytest.mark.parametrize(

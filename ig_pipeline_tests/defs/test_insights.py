@@ -169,3 +169,43 @@ def test_a_run_that_was_handed_fewer_cells_than_its_tags_ask_for_refuses_to_go_o
 def test_the_range_tags_are_dagsters_own() -> None:
     assert (RANGE_START, RANGE_END) == (tags.ASSET_PARTITION_RANGE_START_TAG, tags.ASSET_PARTITION_RANGE_END_TAG)
     assert range_tags(rectangle("ana"))[RANGE_END] == "ana|2026-10-03"
+
+
+def lacking(asset: AssetName, key: str, day: date) -> AccountDayResult:
+    if asset == "account_insights" and day == BAD_DAY:
+        at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+        return AccountDayResult(asset, key, day, "partial", rows=11, lacking=("views",), retry_at=at)
+    return complete(asset, key, day)
+
+
+def test_a_cell_that_lacks_what_no_rule_explains_is_not_green_and_says_so(tmp_path: Path) -> None:
+    defs = definitions(FakeEngine(lacking), tmp_path)
+    with instance_with("ana") as instance:
+        assert run_rectangle(defs, instance, rectangle("ana")).success
+        assert status_of(instance, defs, "account_insights") == (cells("ana") - {f"ana|{BAD_DAY}"}, set())
+        assert status_of(instance, defs, "daily_metrics") == (cells("ana"), set())
+        asked = dg.AssetRecordsFilter(asset_key=dg.AssetKey("account_insights"), asset_partitions=[f"ana|{BAD_DAY}"])
+        (record,) = instance.fetch_observations(asked, limit=5).records
+        assert record.asset_observation is not None
+        assert record.asset_observation.description == (
+            "Partial: 11 rows; Instagram left out views without a reason; asked for again at 2026-11-01 12:00 UTC"
+        )
+
+
+@pytest.mark.parametrize(
+    ("run_tags", "everything"),
+    [
+        ({}, True),  # launched in the UI
+        ({"dagster/backfill": "abcdefgh"}, True),
+        ({"dagster/schedule_name": "nightly_sync"}, False),
+        ({"dagster/sensor_name": "requested_syncs"}, False),
+        ({"dagster/sensor_name": "requested_syncs", "ig_pipeline/asked_by_a_person": "1"}, True),
+        ({"dagster/schedule_name": "nightly_sync", "dagster/parent_run_id": "x"}, True),  # run again in the UI
+        ({"dagster/schedule_name": "nightly_sync", "dagster/parent_run_id": "x", "dagster/retry_number": "1"}, False),
+    ],
+)
+def test_a_persons_run_asks_for_everything(tmp_path: Path, run_tags: dict[str, str], everything: bool) -> None:
+    engine = FakeEngine()
+    with instance_with("ana") as instance:
+        assert run_rectangle(definitions(engine, tmp_path), instance, rectangle("ana"), tags=run_tags).success
+    assert engine.asked_everything == [everything]

@@ -24,10 +24,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def ask(world: World, key: str, *, not_before: datetime | None = None, **more: Any) -> int:
-    values: dict[str, Any] = {"kind": "insights", "first": FIRST, "last": LAST, **more}
+    values: dict[str, Any] = {"kind": "insights", "first": FIRST, "last": LAST, "requested_by": "admin", **more}
     with world.pipeline.writing() as db:
         request = sync_requests.enqueue(
-            db, account_key=key, requested_by="admin", reason="asked", not_before=not_before, now=world.now, **values
+            db, account_key=key, reason="asked", not_before=not_before, now=world.now, **values
         )
     return request.id
 
@@ -46,6 +46,16 @@ def test_requests_of_neighbours_for_the_same_days_share_a_run(world: World) -> N
     assert run.tags["dagster/asset_partition_range_end"] == "bea|2026-11-05"
     assert {f"ig_pipeline/request-{n}" for n in ids} < set(run.tags)
     assert "account" not in run.tags
+
+
+def test_a_persons_request_is_told_from_the_pipelines_own(world: World) -> None:
+    ask(world, "ana")
+    ask(world, "bea", requested_by="rate_limit")
+    asked = {run.tags["dagster/asset_partition_range_start"]: run for run in world.sensor_tick("requested_syncs")}
+    assert {cell: "ig_pipeline/asked_by_a_person" in run.tags for cell, run in asked.items()} == {
+        "ana|2026-11-01": True,
+        "bea|2026-11-01": False,
+    }
 
 
 def test_a_request_is_launched_once_and_marked_with_its_run(world: World) -> None:

@@ -19,7 +19,7 @@ from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import sync_account_days
-from ig_pipeline.sync.ledger import PAUSES, SLOT
+from ig_pipeline.sync.ledger import BACKOFF, SLOT
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
@@ -132,10 +132,12 @@ def over_a_line(real: RealWorld) -> Line:
         *,
         assets: Collection[AssetName],
         run_id: str,
+        asks_everything: bool,
         clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         async with real.small.services_over(disturb) as services:
-            async for result in sync_account_days(services, cells, assets=assets, run_id=run_id):
+            results = sync_account_days(services, cells, assets=assets, run_id=run_id, asks_everything=asks_everything)
+            async for result in results:
                 yield result
 
     real.pipeline = Pipeline(settings_of=lambda: real.settings, clock=real.small.clock, fetch=fetch)
@@ -152,7 +154,7 @@ def test_an_attempt_whose_days_somebody_has_filled_meanwhile_is_done_without_a_r
     line.is_up = True
     small.clock.advance(timedelta(minutes=1))
     assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
-    small.clock.advance(PAUSES[0] + SLOT)
+    small.clock.advance(BACKOFF[0] + SLOT)
     assert not real.sensor_tick("requested_syncs", launch=False)
     with real.pipeline.reading() as db:
         (request,) = sync_requests.recent(db)
@@ -170,7 +172,7 @@ def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(
     assert status_of(real.instance, real.definitions, "daily_metrics") == (set(), everything)
     assert not real.sensor_tick("requested_syncs", launch=False)  # Meta is given a pause
 
-    for pause, answers in ((PAUSES[0], False), (PAUSES[1], True)):
+    for pause, answers in ((BACKOFF[0], False), (BACKOFF[1], True)):
         small.clock.advance(pause + SLOT)
         line.is_up = answers
         (again,) = real.sensor_tick("requested_syncs", launch=False)

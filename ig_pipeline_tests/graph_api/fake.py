@@ -108,3 +108,13 @@ def totals(**values: int) -> dict[str, Any]:
 
 def asked_metrics(request: httpx.Request) -> list[str]:
     return request.url.params["metric"].split(",")
+
+
+def is_profile(request: httpx.Request) -> bool:
+    """Whether the account's own numbers are asked for."""
+    return request.url.path.endswith(f"/{ACCOUNT}")
+
+
+def profile(*, followers: int | None = 48_210, media: int | None = 400) -> dict[str, Any]:
+    counts = {"followers_count": followers, "media_count": media}
+    return {"id": ACCOUNT, **{name: count for name, count in counts.items() if count is not None}}

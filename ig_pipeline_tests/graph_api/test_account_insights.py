@@ -11,7 +11,7 @@ from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_insights import fetch_follows, fetch_series, fetch_totals
 from ig_pipeline.graph_api.catalogue import DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end, days_between, instagram_day
-from ig_pipeline.graph_api.errors import BadRequestError, PermissionMissingError, TransientError
+from ig_pipeline.graph_api.errors import AmbiguousRefusalError, BadRequestError, PermissionMissingError, TransientError
 from ig_pipeline_tests.graph_api.fake import (
     ACCOUNT,
     CREDENTIALS,
@@ -20,6 +20,8 @@ from ig_pipeline_tests.graph_api.fake import (
     Handler,
     asked_metrics,
     client_of,
+    is_profile,
+    profile,
     refusal,
     script,
     series,
@@ -126,13 +128,17 @@ async def test_a_remembered_absence_is_not_asked_for() -> None:
     assert found.absences == {"follower_count": few}
 
 
-async def test_followers_that_are_left_out_are_asked_for_alone_and_then_absent() -> None:
-    def answer(request: httpx.Request) -> Answer:
-        return series(**({"reach": {end(YESTERDAY): 5}} if "reach" in asked_metrics(request) else {}))
+def without_followers(request: httpx.Request, *, followers: int) -> Answer:
+    """A series that lacks follower_count, and a profile that counts `followers`."""
+    if is_profile(request):
+        return profile(followers=followers)
+    return series(**({"reach": {end(YESTERDAY): 5}} if "reach" in asked_metrics(request) else {}))
 
-    client, fake = client_of(answer)
+
+async def test_few_followers_are_believed_of_the_profile_and_asked_for_once() -> None:
+    client, fake = client_of(lambda request: without_followers(request, followers=99))
     found = await fetch_series(client, CREDENTIALS, first=YESTERDAY, last=YESTERDAY)
-    assert [params["metric"] for params in fake.params] == ["reach,follower_count", "follower_count", "follower_count"]
+    assert [params.get("metric") for params in fake.params] == ["reach,follower_count", None]
     assert found.values["reach"][YESTERDAY].value == 5
     assert found.absences["follower_count"].reason == "too_few_followers"
     again = await fetch_series(client, CREDENTIALS, first=YESTERDAY, last=YESTERDAY)
@@ -140,9 +146,26 @@ async def test_followers_that_are_left_out_are_asked_for_alone_and_then_absent()
     assert again.absences == found.absences
 
 
+async def test_an_account_with_followers_is_not_told_that_it_has_too_few() -> None:
+    client, fake = client_of(lambda request: without_followers(request, followers=48_210))
+    found = await fetch_series(client, CREDENTIALS, first=YESTERDAY, last=YESTERDAY)
+    assert [params.get("metric") for params in fake.params] == [
+        "reach,follower_count",
+        None,
+        *("follower_count" for _ in range(3)),
+    ]
+    assert found.absences["follower_count"].reason == "silently_missing"
+    assert not found.absences["follower_count"].is_explained
+    again = await fetch_series(client, CREDENTIALS, first=YESTERDAY, last=YESTERDAY)
+    assert fake.params[-1]["metric"] == "reach,follower_count"
+    assert (again.calls, again.absences["follower_count"].reason) == (1, "silently_missing")
+
+
 async def test_a_lost_metric_that_comes_back_is_no_absence() -> None:
     whole = {"reach": {end(YESTERDAY): 5}, "follower_count": {end(YESTERDAY): 2}}
-    client, _ = client_of(script(series(reach=whole["reach"]), series(follower_count=whole["follower_count"])))
+    client, _ = client_of(
+        script(series(reach=whole["reach"]), profile(), series(follower_count=whole["follower_count"]))
+    )
     found = await fetch_series(client, CREDENTIALS, first=YESTERDAY, last=YESTERDAY)
     assert not found.absences
     assert found.values["follower_count"][YESTERDAY].value == 2
@@ -151,8 +174,9 @@ async def test_a_lost_metric_that_comes_back_is_no_absence() -> None:
 async def test_a_bucket_without_a_number_is_no_zero() -> None:
     answer = series(reach={end(YESTERDAY): 5})
     answer["data"][0]["values"].append({"value": {}, "end_time": end(MONTH_AGO)})
-    client, _ = client_of(script(answer))
+    client, fake = client_of(lambda request: answer)
     found = await fetch_series(client, CREDENTIALS, metrics=("reach",), first=MONTH_AGO, last=YESTERDAY)
+    assert len(fake.requests) == 2  # days that were left out are asked for once more
     assert set(found.values["reach"]) == {YESTERDAY}
     assert found.absences["reach"].reason == "silently_missing"
 
@@ -187,15 +211,88 @@ async def test_a_named_culprit_costs_one_more_call(message: str) -> None:
 async def test_an_unnamed_culprit_is_found_by_halving() -> None:
     client, fake = client_of(refusing({"replies"}, "(#100) Invalid parameter"))
     found = await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
-    assert len(fake.requests) <= 9
+    assert len(fake.requests) <= 10  # the first question twice: a refusal without a rule may be of the moment
     assert set(found.values) == set(DEFAULT_TOTALS) - {"replies"}
     assert set(found.absences) == {"replies"}
 
 
-async def test_when_everything_is_refused_the_request_is_at_fault() -> None:
+async def test_when_everything_is_refused_without_a_rule_the_moment_is_at_fault() -> None:
     client, _ = client_of(lambda request: refusal("(#100) Invalid parameter"))
-    with pytest.raises(BadRequestError):
+    with pytest.raises(AmbiguousRefusalError, match="without naming a rule"):
         await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+
+
+async def test_what_one_day_learnt_of_a_whole_refusal_is_told_to_its_siblings() -> None:
+    client, fake = client_of(lambda request: refusal("(#100) Invalid parameter"))
+    days = days_between(MONTH_AGO, YESTERDAY)
+    found = await asyncio.gather(*(fetch_totals(client, CREDENTIALS, day=day) for day in days), return_exceptions=True)
+    assert {type(error) for error in found} == {AmbiguousRefusalError}
+    # One search through twelve metrics, then single calls until the run gives up; it was 690.
+    assert len(fake.requests) <= 2 * len(DEFAULT_TOTALS) + 10
+
+
+async def test_a_whole_refusal_that_ends_is_forgotten() -> None:
+    refused = [True]
+
+    def answer(request: httpx.Request) -> Answer:
+        if refused[0]:
+            return refusal("(#100) Invalid parameter")
+        return totals(**dict.fromkeys(asked_metrics(request), 7))
+
+    client, fake = client_of(answer)
+    with pytest.raises(AmbiguousRefusalError):
+        await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+    refused[0], spent = False, len(fake.requests)
+    for day in (MONTH_AGO, YESTERDAY):
+        assert (await fetch_totals(client, CREDENTIALS, day=day)).values == dict.fromkeys(DEFAULT_TOTALS, 7)
+    assert len(fake.requests) == spent + 2
+
+
+async def test_one_refusal_without_a_rule_among_successes_is_no_rule() -> None:
+    """As when half the calls of a run were answered with code 100."""
+    message = "(#100) Invalid parameter"
+
+    def answer(request: httpx.Request) -> Answer:
+        if bad and "accounts_engaged" in asked_metrics(request) and buckets(request) == [YESTERDAY]:
+            return refusal(message)
+        return totals(**dict.fromkeys(asked_metrics(request), 7))
+
+    bad = True
+    client, fake = client_of(answer)
+    first = await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+    assert first.absences["accounts_engaged"].reason == "refused"
+    assert not first.absences["accounts_engaged"].is_explained
+    spent = len(fake.requests)
+    other = await fetch_totals(client, CREDENTIALS, day=MONTH_AGO)
+    assert other.values == dict.fromkeys(DEFAULT_TOTALS, 7)
+    assert len(fake.requests) == spent + 2  # the suspect alone, the others together
+    third = await fetch_totals(client, CREDENTIALS, day=MONTH_AGO + timedelta(days=1))
+    assert (third.calls, third.absences) == (1, {})
+
+
+async def test_a_rule_that_the_account_has_contradicted_in_this_run_is_none() -> None:
+    message = "(#100) The following metric (replies) is incompatible with the metric type (total_value)"
+
+    def answer(request: httpx.Request) -> Answer:
+        if "replies" in asked_metrics(request) and buckets(request) == [MONTH_AGO]:
+            return refusal(message)
+        return totals(**dict.fromkeys(asked_metrics(request), 7))
+
+    client, _ = client_of(answer)
+    await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+    odd = await fetch_totals(client, CREDENTIALS, day=MONTH_AGO)
+    assert odd.absences["replies"].reason == "refused"
+    later = await fetch_totals(client, CREDENTIALS, day=MONTH_AGO + timedelta(days=1))
+    assert later.values["replies"] == 7
+
+
+async def test_an_empty_set_in_each_answer_costs_three_more_calls_in_all() -> None:
+    client, fake = client_of(lambda request: profile() if is_profile(request) else {"data": []})
+    days = days_between(MONTH_AGO, YESTERDAY)
+    found = await asyncio.gather(*(fetch_totals(client, CREDENTIALS, day=day) for day in days))
+    assert all({a.reason for a in day.absences.values()} == {"silently_missing"} for day in found)
+    assert all(set(day.absences) == set(DEFAULT_TOTALS) for day in found)
+    assert len(fake.requests) == len(days) + 3
 
 
 async def test_a_missing_app_secret_is_nobodys_metric() -> None:
@@ -283,8 +380,9 @@ async def test_a_day_too_fresh_for_follows_is_not_settled() -> None:
     assert old.absences["follows"].reason == "silently_missing"
 
 
-async def test_follows_without_a_value_mean_too_few_followers_and_are_remembered() -> None:
-    client, fake = client_of(lambda request: {"data": [{"name": "follows_and_unfollows", "period": "day"}]})
+async def test_follows_without_a_value_of_an_account_with_few_followers_are_remembered() -> None:
+    nothing = {"data": [{"name": "follows_and_unfollows", "period": "day"}]}
+    client, fake = client_of(lambda request: profile(followers=64) if is_profile(request) else nothing)
     found = await fetch_follows(client, CREDENTIALS, day=YESTERDAY)
     assert found.absences["unfollows"].reason == "too_few_followers"
     calls = len(fake.requests)

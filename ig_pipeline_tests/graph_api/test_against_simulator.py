@@ -29,8 +29,8 @@ from ig_pipeline_tests.graph_api.fake import Time
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
 LOGINS: tuple[Login, ...] = ("facebook", "instagram")
-# Posts that refuse a page have to be found: kind → calls that may take beyond the pages.
-SEARCHES = {"pre_conversion": 8, "old_videos": 24}
+# Posts that refuse a page have to be found, an empty listing has to be confirmed: kind → calls that may take.
+SEARCHES = {"pre_conversion": 8, "old_videos": 24, "no_posts": 3}
 
 
 @pytest.fixture

@@ -14,11 +14,25 @@ from hypothesis import strategies as st
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.errors import BadRequestError, MalformedAnswerError, ObjectGoneError, PermissionMissingError
+from ig_pipeline.graph_api.errors import (
+    AmbiguousRefusalError,
+    MalformedAnswerError,
+    ObjectGoneError,
+    PermissionMissingError,
+)
 from ig_pipeline.graph_api.media import iterate_media, read_post
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.pages import PageCapError, iterate_pages
-from ig_pipeline_tests.graph_api.fake import ACCOUNT, CREDENTIALS, Answer, client_of, refusal, script
+from ig_pipeline_tests.graph_api.fake import (
+    ACCOUNT,
+    CREDENTIALS,
+    Answer,
+    client_of,
+    is_profile,
+    profile,
+    refusal,
+    script,
+)
 
 pytestmark = pytest.mark.anyio
 START = datetime(2026, 11, 18, 20, 0, tzinfo=UTC)
@@ -135,10 +149,44 @@ async def test_pages_end_where_next_is_missing_and_not_where_the_cursor_is() -> 
     assert sum(page.calls for page in pages) == shelf.calls == client.calls_of(ACCOUNT) == 3
 
 
-async def test_an_account_without_posts_is_one_call() -> None:
-    client, fake = client_of(lambda request: {"data": []})
+async def test_that_there_are_no_posts_is_confirmed_by_an_answer_that_says_something() -> None:
+    client, fake = client_of(lambda request: profile(media=0) if is_profile(request) else {"data": []})
     assert await walk(client) == []
+    assert len(fake.requests) == 2
+
+    shelf = Shelf(3)
+    client, fake = client_of(lambda request: profile() if is_profile(request) else shelf(request))
+    day = date(2026, 11, 20)
+    pages = [page async for page in iterate_media(client, CREDENTIALS, first=day, last=day)]
+    assert [page.items for page in pages if page.items] == []
+    assert not any(page.is_silence for page in pages)
+    assert sum(page.calls for page in pages) == len(fake.requests) == 3  # an older post is a statement
+
+
+async def test_a_list_with_a_known_older_post_in_it_needs_no_confirmation() -> None:
+    shelf = Shelf(3)
+    client, fake = client_of(shelf)
+    day = date(2026, 11, 20)
+    assert await walk(client, first=day, last=day, anchor=START) == []
     assert len(fake.requests) == 1
+
+
+async def test_an_empty_listing_that_nothing_confirms_is_a_silence() -> None:
+    client, _ = client_of(lambda request: profile(media=12) if is_profile(request) else {"data": []})
+    pages = [page async for page in iterate_media(client, CREDENTIALS)]
+    assert [page.is_silence for page in pages] == [False, True]
+
+
+async def test_an_empty_listing_that_another_answer_contradicts_is_asked_for_again() -> None:
+    def answer(request: httpx.Request) -> Answer:
+        if is_profile(request):
+            return profile(media=3)
+        return shelf(request) if request.url.params.get("limit") == "1" else {"data": []}
+
+    shelf = Shelf(3)
+    client, _ = client_of(answer)
+    with pytest.raises(MalformedAnswerError, match="no posts of days that have some"):
+        await walk(client, first=date(2026, 11, 18), last=date(2026, 11, 18))
 
 
 async def test_a_range_of_days_is_asked_for_and_kept_even_if_the_api_ignores_it() -> None:
@@ -272,9 +320,9 @@ async def test_a_post_that_refuses_everything_without_a_word_costs_only_itself()
     client, _ = client_of(answer)
     items = await walk(client)
     assert [item.id for item in items if not complete(item)] == ["1007"]
-    assert items[7].absences["insights"].reason == "not_supported"
+    assert items[7].absences["insights"].reason == "refused"
     bad = None
-    with pytest.raises(BadRequestError):
+    with pytest.raises(AmbiguousRefusalError):
         await walk(client)
 
 
@@ -334,15 +382,18 @@ async def test_a_missing_permission_ends_the_walk() -> None:
     client, fake = client_of(lambda request: refusal("(#10) Application does not have permission", code=10))
     with pytest.raises(PermissionMissingError):
         await walk(client)
-    assert len(fake.requests) == 1
+    assert len(fake.requests) == 2  # also without the insights
 
 
-async def test_an_id_that_is_no_id_is_refused() -> None:
+async def test_an_id_that_is_no_id_is_left_out() -> None:
     client, _ = client_of(
         lambda request: {"data": [{"id": "../../etc/passwd", "timestamp": "2026-11-18T20:00:00+0000"}]}
     )
-    with pytest.raises(MalformedAnswerError, match="unexpected value in: id"):
-        await walk(client)
+    pages = [page async for page in iterate_media(client, CREDENTIALS)]
+    assert [page.items for page in pages if page.items] == []
+    assert [(odd.media_id, odd.why) for page in pages for odd in page.unreadable] == [
+        (None, "A media object has an unexpected value in: id.")
+    ]
 
 
 async def test_a_deleted_post_is_gone() -> None:

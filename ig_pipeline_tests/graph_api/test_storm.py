@@ -77,12 +77,15 @@ async def test_a_year_of_posts_survives_a_storm_that_repeats_cursors(seed: int) 
 async def test_every_kind_of_fault_fell_in_these_storms() -> None:
     world = World(seed=11, accounts=1)
     [account], days = world.accounts, month_before(NOW)
+    first, last = instagram_day(NOW) - timedelta(days=365), instagram_day(NOW)
     struck: set[str] = set()
-    for seed in range(1, 6):
+    for seed in range(1, 11):
         plan = FaultPlan(seed=seed, faults=(ONE_IN_THREE,))
         with running_simulator(world, clock=lambda: NOW, faults=plan) as simulator:
             async with client_at(simulator) as client:
                 await fetch(client, credentials_of(simulator, account), days)
+                async for _ in iterate_media(client, credentials_of(simulator, account), first=first, last=last):
+                    pass
             struck |= set(simulator.simulation.faults.struck)
     assert struck >= set(STORM) - {"repeated_cursor"}
 

@@ -145,7 +145,7 @@ def test_the_plan_in_the_readme_can_be_read() -> None:
     [plan] = re.findall(r"```yaml\n(seed: .*?)```", readme, re.DOTALL)
     read = read_plan(yaml.safe_load(plan))
     assert [len(rule.kinds) for rule in read.faults] == [len(STORM), 1]
-    assert {17: "seventeen"}[len(STORM)] in readme
+    assert {22: "twenty-two"}[len(STORM)] in readme
 
 
 def test_a_batch_answers_each_part_and_each_part_counts(ask: Asker) -> None:

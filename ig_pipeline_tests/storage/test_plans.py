@@ -42,7 +42,7 @@ QUESTIONS: dict[str, Question] = {
     "a day's posts": lambda db, one: media.posts_of(db, one.u_id, one.account_id, LAST),
     "a cell's last entry": lambda db, one: sync_logs.last_written(db, one, "daily_metrics", LAST),
     "an account's days": lambda db, one: sync_logs.days_written(db, one, "daily_metrics", first=FIRST, last=LAST),
-    "everybody's days": lambda db, _: sync_logs.days_written_by_account(db, "daily_metrics", first=LAST, last=LAST),
+    "everybody's days": lambda db, _: sync_logs.days_complete_by_account(db, "daily_metrics", first=LAST, last=LAST),
     "recent failures": lambda db, _: sync_logs.recent_failures(db),
     "due requests": lambda db, _: sync_requests.due(db, now=NOW),
     "an account by its key": lambda db, one: connections.by_account_key(db, one.account_key),
@@ -85,9 +85,11 @@ AT_A_GLANCE: dict[str, Question] = {
     "a user's month": lambda db, one: day_rows(db, list_connections(db, email=one.email), first=FIRST, last=LAST),
     "whose demographics are due": lambda db, _: demographics_due(db, now=NOW),
     "days missing": lambda db, _: missing_by_account(db, now=NOW, days=30, first_day=FIRST),
-    "what posts refuse": lambda db, one: absences.believed_of_posts(
-        db, one.u_id, one.account_id, first=FIRST, last=LAST, now=NOW
+    "what posts refuse": lambda db, one: absences.of_posts(db, one.u_id, one.account_id, first=FIRST, last=LAST),
+    "which attempts there were": lambda db, one: sync_logs.attempts(
+        db, one, first=FIRST, last=LAST, failed_since=NOW, but="a run"
     ),
+    "what a request lacks": lambda db, one: sync_logs.lacks(db, one, assets=("daily_metrics",), first=FIRST, last=LAST),
 }
 
 

@@ -97,7 +97,8 @@ async def test_thirty_days_cost_no_more_calls_than_promised(small: SmallWorld, k
         assert first_time <= promised
     await small.sync([username], days=3)
     # A night: three days of totals, one series, one page. What refuses is known by now: no more calls for it than two.
-    assert small.calls_of(username) - first_time <= 5 + (2 if kind == "old_videos" else 0)
+    # That there are no posts at all is confirmed by the profile.
+    assert small.calls_of(username) - first_time <= 5 + {"old_videos": 2, "no_posts": 1}.get(kind, 0)
 
 
 async def test_a_post_that_refuses_is_searched_for_once_and_asked_again_when_it_is_time(small: SmallWorld) -> None:

@@ -11,7 +11,7 @@ from ig_pipeline.storage.connections import mark_initial_backfill_requested
 from ig_pipeline.storage.overview import Backfill, standings
 from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.sync.first_history import note_first_history
-from ig_pipeline.sync.ledger import PAUSES, REMEMBERED, SLOT
+from ig_pipeline.sync.ledger import BACKOFF, REMEMBERED, SLOT
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -65,7 +65,7 @@ async def test_a_first_backfill_of_an_outage_is_complete_after_it_without_a_pers
     assert all(r.error is not None and r.error.endswith(f"It is tried again by itself at {at}.") for r in results)
     assert (request.kind, request.requested_by, request.account_key) == ("insights", "retry", KEY)
     assert (request.first, request.last) == (small.window()[0], small.window()[-1])
-    assert PAUSES[0] <= request.not_before - small.clock() < PAUSES[0] + SLOT
+    assert BACKOFF[0] <= request.not_before - small.clock() < BACKOFF[0] + SLOT
     progress = first_backfill(small)
     assert (progress.state, progress.failed, progress.next_try_at) == ("incomplete", 30, request.not_before)
 
@@ -90,7 +90,7 @@ async def test_a_first_history_that_an_outage_spoilt_is_not_marked_as_had(small:
 async def test_meta_down_for_good_ends_in_red_cells_with_the_reason(small: SmallWorld) -> None:
     small.connect(KEY)
     pauses = []
-    for _ in PAUSES:
+    for _ in BACKOFF:
         await sync_while_down(small, days=3)
         (request,) = queued(small)
         pauses.append(request.not_before - small.clock())
@@ -100,19 +100,19 @@ async def test_meta_down_for_good_ends_in_red_cells_with_the_reason(small: Small
     results = await sync_while_down(small, days=3)
     assert not queued(small)
     assert {(r.status, r.retry_at) for r in results} == {("failed", None)}
-    tried = f"Tried {len(PAUSES) + 1} times in vain; ask for it again when Meta answers."
+    tried = f"Tried {len(BACKOFF) + 1} times in vain; ask for it again when Meta answers."
     with small.engine.connect() as db:
         newest = sync_logs.recent_failures(db, limit=1)[0]
     assert newest.error_message is not None
     assert newest.error_message.endswith(tried)
     assert "HTTP 503" in newest.error_message
     assert {row["requested_by"] for row in small.rows(tables.sync_requests)} == {"retry"}
-    assert len(small.rows(tables.sync_requests)) == len(PAUSES)
+    assert len(small.rows(tables.sync_requests)) == len(BACKOFF)
 
 
 async def test_the_night_after_begins_anew(small: SmallWorld) -> None:
     small.connect(KEY)
-    for _ in range(len(PAUSES) + 1):
+    for _ in range(len(BACKOFF) + 1):
         await sync_while_down(small, days=1)
         for request in queued(small):
             launch(small, request)
@@ -120,7 +120,7 @@ async def test_the_night_after_begins_anew(small: SmallWorld) -> None:
     small.clock.advance(REMEMBERED)
     await sync_while_down(small, days=3)
     (request,) = queued(small)
-    assert request.not_before - small.clock() < PAUSES[0] + SLOT
+    assert request.not_before - small.clock() < BACKOFF[0] + SLOT
 
 
 async def test_two_runs_that_fail_on_the_same_cells_ask_once(small: SmallWorld) -> None:

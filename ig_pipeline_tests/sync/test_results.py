@@ -18,7 +18,7 @@ def test_a_summary_counts_rows_errors_and_metrics_per_account() -> None:
         AccountDayResult("daily_metrics", "a", day, "complete", rows=1, values={"reach": 5, "engagement": 2}),
         AccountDayResult("account_insights", "b", day, "failed", error="Reconnect b.", error_type="TokenDeadError"),
         AccountDayResult("account_insights", "b", next_day, "failed", error="Reconnect b."),
-        AccountDayResult("account_insights", "a", next_day, "partial", rows=1, values={"reach": 6}),
+        AccountDayResult("account_insights", "a", next_day, "complete", rows=1, values={"reach": 6}),
     ]
     good, bad = summarise(results)
     assert (good.success, good.total_inserted, good.total_errors) == (True, 4, 0)
@@ -30,6 +30,14 @@ def test_a_summary_counts_rows_errors_and_metrics_per_account() -> None:
 def test_deferred_cells_are_neither_success_nor_error() -> None:
     (summary,) = summarise([AccountDayResult("account_insights", "a", date(2026, 11, 1), "deferred")])
     assert (summary.success, summary.total_errors, summary.deferred) == (False, 0, 1)
+
+
+def test_a_cell_that_lacks_something_is_neither_success_nor_error() -> None:
+    result = AccountDayResult("account_insights", "a", date(2026, 11, 1), "partial", rows=11, lacking=("views",))
+    (summary,) = summarise([result])
+    assert (summary.success, summary.total_errors, summary.partial) == (False, 0, 1)
+    assert result.written
+    assert not result.is_complete
 
 
 def test_a_summary_is_plain_values() -> None:
@@ -44,4 +52,5 @@ def test_a_summary_is_plain_values() -> None:
         "user_id": None,
         "account_key": "a",
         "deferred": 0,
+        "partial": 0,
     }

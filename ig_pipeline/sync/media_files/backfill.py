@@ -8,19 +8,21 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+import sqlalchemy as sa
+
 from ig_pipeline.graph_api.client import Credentials
-from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.graph_api.errors import GraphError, MalformedAnswerError
 from ig_pipeline.graph_api.media import iterate_media
 from ig_pipeline.graph_api.stories import fetch_stories
-from ig_pipeline.media_store.errors import BackfillError, StoreFullError
-from ig_pipeline.storage import media_items
+from ig_pipeline.media_store.errors import BackfillError, StoreFullError, WithheldError
+from ig_pipeline.storage import absences, media_items
 from ig_pipeline.storage.database import DatabaseUnreachableError
-from ig_pipeline.sync.failures import STOPPING, innermost
+from ig_pipeline.sync.failures import STOPPING, innermost, is_retryable
 from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
 from ig_pipeline.sync.media_files.library import Claims, Indexer
-from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer
+from ig_pipeline.sync.media_files.results import BackfillOptions, Failure, FileResult, Observer
 from ig_pipeline.sync.media_files.services import MediaServices
-from ig_pipeline.sync.media_files.wanted import WantedFile, files_of
+from ig_pipeline.sync.media_files.wanted import WITHHELD, WantedFile, files_of, unreadable_files
 from ig_pipeline.sync.session import AccountSession
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
@@ -43,6 +45,7 @@ class FilesBackfill:
         self._taken = 0
         self._seen: set[str] = set()
         self._known: set[str] = set()
+        self._withheld: set[str] = set()
         self._without_file: list[WantedFile] = []
         self.error: Exception | None = None
         self.interrupted = False
@@ -59,6 +62,7 @@ class FilesBackfill:
         try:
             contents = await self._session.read(lambda db: media_items.contents(db, u_id))
             self._known = contents.media_ids
+            self._withheld = await self._session.read(self._known_to_be_withheld)
             if self.options.dry_run:
                 await self._count()
             else:
@@ -66,6 +70,10 @@ class FilesBackfill:
         except Exception as error:  # noqa: BLE001 - whatever it is ends this account only, and is told as its error
             self.interrupted = True
             self.error = self.error or _told(innermost(error))
+
+    def _known_to_be_withheld(self, db: sa.Connection) -> set[str]:
+        owner = self._session.connection
+        return absences.subjects_lacking(db, owner.u_id, owner.account_id, "media_url", now=self._session.now())
 
     async def _count(self) -> None:
         async for file in self._new_files():
@@ -106,11 +114,18 @@ class FilesBackfill:
     async def _fetch(self, means: FetchMeans, file: WantedFile) -> None:
         try:
             await fetch_file(means, file)
+        except WithheldError:
+            self._without_file.append(file)
+            self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason or WITHHELD))
         except (BackfillError, GraphError) as error:
             logger.warning("[MEDIA] %s %s: %s", self._session.connection.account_key, file.media_id[:40], error)
-            self._observer.finished(FileResult(file, "failed", detail=str(error), error_type=type(error).__name__))
+            self._report_failure(file, error)
             if isinstance(error, (StoreFullError, *STOPPING)):
                 self._stop(error)
+
+    def _report_failure(self, file: WantedFile, error: Exception) -> None:
+        failure = Failure(type(error).__name__, is_retryable(error))
+        self._observer.finished(FileResult(file, "failed", detail=str(error), failure=failure))
 
     def _stop(self, error: Exception) -> None:
         self.error = self.error or error
@@ -127,15 +142,21 @@ class FilesBackfill:
                     return
                 if file.media_id in self._known:
                     self._observer.finished(FileResult(file, "skipped_duplicate"))
-                elif file.url is None:
+                elif file.url is None and file.is_unreadable:
+                    self._report_failure(file, MalformedAnswerError(file.reason or "It cannot be read."))
+                elif file.url is None and not self._is_doubted(file):
                     self._without_file.append(file)
                     self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason))
                 else:
-                    self._taken += 1
+                    self._taken += file.url is not None
                     yield file
             if limit is not None and self._taken >= limit:
                 return
         self.listed_all = True
+
+    def _is_doubted(self, file: WantedFile) -> bool:
+        """Whether a URL that the listing left out is asked for once more: an omission alone is no statement."""
+        return file.is_withheld and not self.options.dry_run and file.media_id not in self._withheld
 
     async def _posts(self) -> AsyncIterator[list[WantedFile]]:
         """The files of each story and post, newest first, each once."""
@@ -160,9 +181,10 @@ class FilesBackfill:
             async for page in iterate_media(
                 self._session.client, credentials, first=options.since, last=options.until, with_insights=False
             ):
-                if not page.items:
-                    return  # the API lists newest first: the rest is older than `since`, should it ignore that
-                pages.put_nowait([files_of(post) for post in page.items])
+                if page.is_silence:
+                    raise MalformedAnswerError("Instagram lists no posts of this account, though it has some.")
+                odd = [file for post in page.unreadable for file in unreadable_files(post)]
+                pages.put_nowait([*(files_of(post) for post in page.items), *([file] for file in odd)])
                 await wanted.acquire()
 
         reader = asyncio.create_task(self._session.ask(walk))

@@ -11,7 +11,6 @@ from datetime import date, datetime, timedelta
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.failures import PASSING
 from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import Window, clip
@@ -43,15 +42,18 @@ class DayWatch:
 
     def __init__(self, watcher: Observer, days: Collection[date], settled: Callable[[date, Tally], None]) -> None:
         self._watcher, self._settled = watcher, settled
+        self._asked = frozenset(days)
         self._open = set(days)
         self._days: dict[date, Tally] = defaultdict(Tally)
         self._pending: dict[date, int] = defaultdict(int)
         self._oldest = date.max
 
     def listed(self, files: list[WantedFile]) -> None:
-        """Count a post; the days after the oldest post listed so far will get no more."""
+        """Count a post; the days after the oldest post listed so far will get no more, as far as its order tells."""
         self._watcher.listed(files)
         first = files[0]
+        if first.day in self._asked and first.day > self._oldest:
+            self._open.add(first.day)  # the listing is not in order: a day that looked finished has one more
         self._days[first.day].items += 1
         self._pending[first.day] += len(files)
         if first.source_type != "instagram_story" and first.day < self._oldest:
@@ -109,8 +111,11 @@ def day_result(connection: Connection, day: date, tally: Tally, *, calls: int) -
     if not failed:
         return result
     # One file that may come later is reason enough to ask for the day again.
-    passing = sorted(tally.error_types & PASSING)
+    sort = min(tally.failures, key=lambda failure: (not failure.is_retryable, failure.error_type))
     return replace(
-        result, status="failed", error=f"{failed} files could not be fetched: {'; '.join(tally.errors[:3])}",
-        error_type=passing[0] if passing else "BackfillError",
-    )  # fmt: skip
+        result,
+        status="failed",
+        error=f"{failed} files could not be fetched: {'; '.join(tally.errors[:3])}",
+        error_type=sort.error_type,
+        is_retryable=sort.is_retryable,
+    )

@@ -1,4 +1,4 @@
-"""One file from its URL to the store and into the indexer's hands; a URL that expired is read anew, once.
+"""One file from its URL to the store and into the indexer's hands; a URL that expired or is missing is read once more.
 
 Which files are worth it and in which order is `backfill`'s to decide.
 """
@@ -14,7 +14,7 @@ from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import ObjectGoneError
 from ig_pipeline.graph_api.media_nodes import MediaNode, read_node
 from ig_pipeline.media_store.checking import Measures, check_file
-from ig_pipeline.media_store.errors import MediaGoneError, NotMediaError, UrlExpiredError
+from ig_pipeline.media_store.errors import MediaGoneError, NotMediaError, UrlExpiredError, WithheldError
 from ig_pipeline.media_store.naming import file_stem, library_folder
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import FileType, sniff
@@ -63,9 +63,9 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
 
 
 async def _download(means: FetchMeans, file: WantedFile, part: Part) -> list[bytes]:
-    assert file.url is not None
+    url = file.url or await _read_again(means, file)
     try:
-        return await means.media.downloader.fetch(file.url, part, media_id=file.media_id, on_bytes=means.on_bytes)
+        return await means.media.downloader.fetch(url, part, media_id=file.media_id, on_bytes=means.on_bytes)
     except UrlExpiredError:
         fresh = await _read_again(means, file)
     try:
@@ -75,18 +75,23 @@ async def _download(means: FetchMeans, file: WantedFile, part: Part) -> list[byt
 
 
 async def _read_again(means: FetchMeans, file: WantedFile) -> str:
-    """A fresh URL of the file: one call, for exactly this post or child. Raises `MediaGoneError`, `GraphError`."""
+    """A fresh URL of the file: one call, for exactly this post or child.
+
+    Raises `MediaGoneError`, `WithheldError`, `GraphError`.
+    """
 
     async def read(credentials: Credentials) -> MediaNode:
         fields = {"fields": "id,media_type,media_url"}
-        return await means.session.client.fetch(file.media_id, fields, credentials=credentials, parse=read_node)
+        return await means.session.client.fetch(
+            file.media_id, fields, credentials=credentials, parse=read_node, exists=True
+        )
 
     try:
         node = await means.session.ask(read)
     except ObjectGoneError as error:
         raise MediaGoneError("The post was deleted.", media_id=file.media_id) from error
     if not node.media_url:
-        raise MediaGoneError("Instagram withholds the file now.", media_id=file.media_id)
+        raise WithheldError("Instagram withholds the file.", media_id=file.media_id)
     return node.media_url
 
 

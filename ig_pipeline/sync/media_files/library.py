@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ig_pipeline.media_store.errors import StoreError
@@ -24,6 +25,8 @@ logger = logging.getLogger("ig_pipeline.sync.media_files")
 _BATCH = 200
 # Seconds a row waits for others: written as they came, the rows of small files took more of a core than the files.
 _GATHERING_S = 0.2
+# Music is licensed and flags are lifted now and then; the post and its file stay.
+_WITHHELD_TTL = timedelta(days=30)
 # Files that wait for their row; when the database is away, downloads stop here.
 _WAITING = 400
 
@@ -90,7 +93,7 @@ class Indexer:
                 "reason": file.reason_code,
                 "detail": file.reason,
                 "recorded_at": now,
-                "recheck_after": None,
+                "recheck_after": now + _WITHHELD_TTL,
             }
             for file in files
         ]

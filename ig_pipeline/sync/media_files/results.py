@@ -105,7 +105,15 @@ class FileResult:
     size: int = 0
     """Bytes of the file, when it was downloaded."""
     detail: str | None = None
-    error_type: str | None = None
+    failure: "Failure | None" = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file could not be had: the name of the error's class, and whether a later attempt may have it."""
+
+    error_type: str
+    is_retryable: bool
 
 
 class Observer(Protocol):
@@ -133,15 +141,15 @@ class Tally:
     files: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     errors: list[str] = field(default_factory=list)
-    error_types: set[str] = field(default_factory=set)
+    failures: set[Failure] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: FileResult) -> None:
         """Count one file."""
         self.files[result.outcome] += 1
         self.bytes += result.size
-        if result.error_type is not None:
-            self.error_types.add(result.error_type)
+        if result.failure is not None:
+            self.failures.add(result.failure)
         if result.outcome == "failed" and len(self.errors) < MOST_ERRORS:
             self.errors.append(f"{result.file.media_id[:40]}: {result.detail}")
         if result.outcome == "skipped_unsupported" and result.detail:
