@@ -37,7 +37,7 @@ _RATE_LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _APP_WIDE_CODES = frozenset({4})
 _TOKEN_CODES = frozenset({102, 104, 190})
 _TRANSIENT_CODES = frozenset({1, 2})
-_BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE = 2108006, 33, 2874010
+_BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE, _NOT_SHARED = 2108006, 33, 2874010, 2207086
 _CODE_USED_SUBCODES = frozenset({36007, 36008, 36009})  # expired, for another redirect, used before
 
 _RECONNECT = "Please connect Instagram again."
@@ -55,7 +55,8 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
     ),
 }
 
-_CODE_PREFIX = re.compile(r"^\s*\(#(\d+)\)")
+_CODE_PREFIX = re.compile(r"^\s*\(#(-?\d+)\)")
+_INTEGER = re.compile(r"-?[0-9]+")
 _SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
 _ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
 _BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
@@ -210,6 +211,13 @@ def _by_subcode(answer: _Answer) -> GraphError | None:
         return NoDataError(
             "Fewer than 100 people: Instagram gives no demographics yet.", reason="too_few_people", origin=answer.origin
         )
+    if answer.subcode == _NOT_SHARED:
+        # "Fatal" is all Meta says; the metric is among those the catalogue calls `only_if_shared`.
+        return NoDataError(
+            "Not shared to Facebook: Instagram has no views of it there.",
+            reason="not_shared_to_facebook",
+            origin=answer.origin,
+        )
     if answer.subcode == _OBJECT_GONE or answer.message.startswith("Unsupported get request. Object with ID"):
         return ObjectGoneError(
             f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
@@ -315,7 +323,7 @@ def _integer(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else None
 
 
 def _json_object(text: str | None) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ Ask = Callable[[Metrics], Awaitable[Mapping[str, T]]]
 RE_ASKS = 3
 RE_ASKS_IF_EXPECTED = 2
 # Reasons that may hold for one metric and not for its neighbour; the others are about the post as a whole.
-_OF_A_METRIC = frozenset({"too_few_people", "too_few_followers"})
+_OF_A_METRIC = frozenset({"too_few_people", "too_few_followers", "not_shared_to_facebook"})
 # Refusals that are about the request as a whole; no metric is to blame.
 _NO_CULPRIT = frozenset({"app_secret_proof", "range_too_long"})
 

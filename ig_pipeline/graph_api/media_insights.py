@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from ig_pipeline.graph_api.absences import Absence
+from ig_pipeline.graph_api.absences import Absence, AbsenceReason
 from ig_pipeline.graph_api.answers import Json, rows_of
-from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE
+from ig_pipeline.graph_api.catalogue import MEDIA_METRICS, MEDIA_PAGE_SIZE
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.culprits import Metrics, absence_of, ask_for
 from ig_pipeline.graph_api.errors import BadRequestError, NoDataError, ObjectGoneError
@@ -21,6 +21,8 @@ Refusal = BadRequestError | NoDataError
 
 # So few posts are asked for one by one: halving them could cost more.
 _FEW = 6
+# Rules about a post as a whole. Any other is about one of its metrics, and the post has the rest.
+_OF_THE_POST: frozenset[AbsenceReason] = frozenset({"before_conversion", "too_few_viewers"})
 BEFORE_CONVERSION = Absence(
     "before_conversion", "Posted before the account became professional: Instagram never has insights for it."
 )
@@ -79,9 +81,9 @@ class InsightSearch:
         return () if "insights" in refused else tuple(name for name in self.metrics if name not in refused)
 
     def without_culprits(self, refusal: Refusal) -> Metrics:
-        """What the refused page may be asked for instead; empty when the refusal names nobody."""
+        """What the refused page may be asked for instead; empty when the refusal tells of no metric."""
         asked = self.safe
-        culprits = refusal.culprits_among(asked) if isinstance(refusal, BadRequestError) else ()
+        culprits = _culprits(refusal, asked)
         return tuple(name for name in asked if name not in culprits) if culprits else ()
 
     async def after_page(self, posts: list[Media], *, given: Metrics) -> list[Media]:
@@ -146,7 +148,7 @@ class InsightSearch:
         if len(posts) == 1:
             await self._blame(posts[0], metrics, refusal)
             return False
-        if len(posts) <= _FEW and isinstance(refusal, BadRequestError):
+        if len(posts) <= _FEW and not _is_of_the_post(refusal):
             for post in posts:
                 await self._alone(post, metrics)
             return False
@@ -187,16 +189,19 @@ class InsightSearch:
 
     async def _blame(self, post: Media, metrics: Metrics, refusal: Refusal) -> None:
         """`post` alone was refused: record why, and get what it can give besides."""
-        if isinstance(refusal, NoDataError):
-            self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", refusal)
-            if refusal.reason == "before_conversion":
-                self._cut = max(post.timestamp, self._cut or post.timestamp)
+        if isinstance(refusal, NoDataError) and _is_of_the_post(refusal):
+            self._record_whole(post, refusal)
             return
-        culprits = refusal.culprits_among(metrics)
+        culprits = _culprits(refusal, metrics)
         self._absent.setdefault(post.id, {}).update({name: absence_of(name, refusal) for name in culprits})
         rest = tuple(name for name in metrics if name not in culprits)
         if rest:
             await self._alone(post, rest)
+
+    def _record_whole(self, post: Media, refusal: NoDataError) -> None:
+        self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", refusal)
+        if refusal.reason == "before_conversion":
+            self._cut = max(post.timestamp, self._cut or post.timestamp)
 
     async def _alone(self, post: Media, metrics: Metrics) -> None:
         try:
@@ -204,7 +209,7 @@ class InsightSearch:
                 self._client, self._credentials, post.id, metrics, meter=self._meter
             )
         except NoDataError as error:
-            await self._blame(post, metrics, error)
+            self._record_whole(post, error)
         except ObjectGoneError as error:
             self._absent.setdefault(post.id, {})["insights"] = Absence("gone", str(error))
         except BadRequestError as error:
@@ -238,6 +243,19 @@ class InsightSearch:
 
     def _before_cut(self, post: Media) -> bool:
         return self._cut is not None and post.timestamp <= self._cut
+
+
+def _is_of_the_post(refusal: Refusal) -> bool:
+    return isinstance(refusal, NoDataError) and refusal.reason in _OF_THE_POST
+
+
+def _culprits(refusal: Refusal, asked: Metrics) -> Metrics:
+    """The metrics of `asked` a refusal is about, by its words or by its rule; empty when neither tells."""
+    if isinstance(refusal, BadRequestError):
+        return refusal.culprits_among(asked)
+    if refusal.reason == "not_shared_to_facebook":
+        return tuple(name for name in asked if name in MEDIA_METRICS and MEDIA_METRICS[name].only_if_shared)
+    return ()
 
 
 def _read_nodes(answer: Json) -> list[MediaNode]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE, STORY_FIELDS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import MEDIA_PAGE_SIZE, STORY_FIELDS, story_metrics_for
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.culprits import absence_of
 from ig_pipeline.graph_api.errors import BadRequestError, NoDataError, ObjectGoneError
@@ -29,13 +29,14 @@ async def fetch_stories(
     client: GraphClient,
     credentials: Credentials,
     *,
-    metrics: tuple[str, ...] = STORY_METRICS,
+    metrics: tuple[str, ...] | None = None,
     with_insights: bool = True,
 ) -> Stories:
     """All live stories with the values of `metrics`; what a story cannot give stands in its `absences`.
 
-    Raises `GraphError`.
+    `metrics`: None for those the account's login has. Raises `GraphError`.
     """
+    metrics = story_metrics_for(credentials.login) if metrics is None else metrics
     meter = CallMeter()
     listing = Listing(client, f"{credentials.account_id}/stories", credentials=credentials, meter=meter)
     items: list[Media] = []

@@ -21,13 +21,8 @@ from ig_pipeline.simulator.tokens import Login
 
 PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")
 METRIC_TYPES = ("default", "time_series", "total_value")
-BREAKDOWNS = (
-    "media_product_type",
-    "follow_type",
-    "follower_type",
-    "contact_button_type",
-    *DEMOGRAPHIC_BREAKDOWNS,
-)
+# In the order of the API's own list (reported live), which has no `follower_type`.
+BREAKDOWNS = (*DEMOGRAPHIC_BREAKDOWNS, "follow_type", "media_product_type", "contact_button_type")
 LONGEST = timedelta(seconds=2_592_000)
 # Metrics of Threads are in the vocabulary, but an Instagram account has nothing to show for them.
 THREADS = frozenset(ACCOUNT_METRIC_VOCABULARY) - frozenset(ACCOUNT_METRICS)
@@ -130,7 +125,7 @@ def _periods_of(name: str) -> tuple[str, ...]:
 def _right_breakdowns(metrics: list[str], breakdowns: list[str], metric_type: str, *, login: Login) -> None:
     for place, name in enumerate(breakdowns):
         if name not in BREAKDOWNS:
-            raise refusals.not_one_of(f"breakdown[{place}]" if len(breakdowns) > 1 else "breakdown", BREAKDOWNS)
+            raise refusals.not_one_of(f"breakdown[{place}]", BREAKDOWNS)
     for metric in metrics:
         wrong = [name for name in breakdowns if name not in _breakdowns_of(metric, login)]
         if wrong and metric_type == "total_value":
@@ -144,8 +139,7 @@ def _breakdowns_of(metric: str, login: Login) -> tuple[str, ...]:
         return BREAKDOWNS
     if metric == "reach" and login == "instagram":
         return ("media_product_type",)  # follow_type was refused there (errors_catalogue: incompatible_breakdown)
-    known = ACCOUNT_METRICS[metric].breakdowns
-    return (*known, "follow_type") if "follower_type" in known else known
+    return ACCOUNT_METRICS[metric].breakdowns
 
 
 def _range(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:

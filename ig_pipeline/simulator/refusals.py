@@ -191,6 +191,11 @@ def not_for_product_type(metric: str) -> RefusalError:
     )
 
 
+def not_shared_to_facebook() -> RefusalError:
+    """A count of views on Facebook for a post that is not there (reported live): a single word and no metric's name."""
+    return RefusalError("Fatal", code=-1, subcode=2207086, prefixed=False)
+
+
 def too_few_viewers() -> RefusalError:
     """A story seen by fewer than five."""
     return RefusalError("Not enough viewers for the media to show insights", code=10)

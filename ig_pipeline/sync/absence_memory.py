@@ -16,12 +16,14 @@ from ig_pipeline.storage.connections import Connection
 SUBJECT = "account"
 
 # How long an absence is believed. Followers are gained within a week; a metric that is refused or left out may come
-# with the next release of the API. Reasons not named are about single days and never kept. A post has a row for each
-# metric it refuses, so there are never more than a few a post, and nothing to prune.
+# with the next release of the API; a post may be shared to Facebook later. Reasons not named are about single days and
+# never kept. A post has a row for each metric it refuses, so there are never more than a few a post, and nothing to
+# prune.
 BELIEVED: Mapping[AbsenceReason, timedelta] = {
     "too_few_followers": timedelta(days=7),
     "too_few_people": timedelta(days=7),
     "not_supported": timedelta(days=30),
+    "not_shared_to_facebook": timedelta(days=30),
     "silently_missing": timedelta(days=7),
 }
 

@@ -11,17 +11,24 @@ import pytest
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows, fetch_series, fetch_totals
-from ig_pipeline.graph_api.catalogue import DEFAULT_TOTALS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import (
+    DEFAULT_MEDIA_METRICS,
+    DEFAULT_TOTALS,
+    media_metrics_for,
+    story_metrics_for,
+)
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.days import days_between, instagram_day
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
 from ig_pipeline.graph_api.errors import BadRequestError, RateLimitedError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.media import iterate_media
+from ig_pipeline.graph_api.media_insights import fetch_post_insights
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.stories import fetch_stories
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.kinds import KINDS
+from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline_tests.graph_api.fake import Time
@@ -208,7 +215,62 @@ async def test_audiences_and_stories_of_every_account(simulator: RunningSimulato
             assert [story.id for story in stories.items] == [story.id for story in account.live_stories(NOW)]
             for story in stories.items:
                 seen = dict(story.insights or {})
-                assert seen.keys() == set(STORY_METRICS) or story.absences["insights"].reason == "too_few_viewers"
+                assert (
+                    seen.keys() == set(story_metrics_for(login))
+                    or story.absences["insights"].reason == "too_few_viewers"
+                )
+
+
+def seen_stories(account: Account) -> list[Post]:
+    """The living stories that five people or more have seen."""
+    return [story for story in account.live_stories(NOW) if story.metric("reach", NOW) >= 5]
+
+
+@pytest.mark.parametrize("login", LOGINS)
+async def test_the_stories_of_either_login_are_one_call(simulator: RunningSimulator, login: Login) -> None:
+    account = next(a for a in simulator.world.accounts if seen_stories(a) and seen_stories(a) == a.live_stories(NOW))
+    async with client_at(simulator) as client:
+        found = await fetch_stories(client, credentials_of(simulator, account, login))
+    assert found.calls == 1
+    assert [story.id for story in found.items] == [story.id for story in account.live_stories(NOW)]
+    assert all(not story.absences for story in found.items)
+
+
+@pytest.mark.parametrize("login", LOGINS)
+async def test_every_metric_the_catalogue_gives_a_login_for_a_kind_of_post_is_given(
+    simulator: RunningSimulator, login: Login
+) -> None:
+    account = account_of(simulator, "busy")
+    posts = [post for day in month_before(NOW) for post in account.posts_on(day, NOW)] + seen_stories(account)
+    async with client_at(simulator) as client:
+        for calls, product_type in enumerate(("FEED", "REELS", "STORY"), start=1):
+            post = next(post for post in posts if post.product_type == product_type)
+            asked = media_metrics_for(product_type, login)
+            values, absences = await fetch_post_insights(
+                client, credentials_of(simulator, account, login), post.id, asked
+            )
+            assert (set(values), absences) == (set(asked), {})
+            assert client.calls_of(account.id) == calls
+
+
+async def test_posts_that_are_not_on_facebook_lack_the_views_there_and_nothing_else(
+    simulator: RunningSimulator,
+) -> None:
+    account, days = account_of(simulator, "busy"), month_before(NOW)
+    metrics = (*DEFAULT_MEDIA_METRICS, "facebook_views")
+    async with client_at(simulator) as client:
+        pages = iterate_media(client, credentials_of(simulator, account), first=days[0], last=days[-1], metrics=metrics)
+        items = {item.id: item async for page in pages for item in page.items}
+    posts = [post for day in days for post in account.posts_on(day, NOW)]
+    assert items.keys() == {post.id for post in posts}
+    assert {post.shared_to_facebook for post in posts} == {True, False}
+    for post in posts:
+        given = metrics if post.shared_to_facebook else DEFAULT_MEDIA_METRICS
+        item = items[post.id]
+        assert item.insights == {name: post.metric(name, NOW) for name in given}
+        assert {name: absence.reason for name, absence in item.absences.items()} == (
+            {} if post.shared_to_facebook else {"facebook_views": "not_shared_to_facebook"}
+        )
 
 
 async def control(simulator: RunningSimulator, path: str, **params: object) -> None:

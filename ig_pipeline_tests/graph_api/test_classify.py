@@ -148,6 +148,24 @@ def test_a_policy_block_is_its_own_error() -> None:
     assert isinstance(error("(#368) The action attempted has been deemed abusive", 368), PolicyBlockedError)
 
 
+@pytest.mark.parametrize(
+    ("message", "code"), [("Fatal", -1), ("Fatal", "-1"), ("Fatal", None), ("(#-1) Fatal", "REDACTED")]
+)
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_post_that_was_not_shared_to_facebook_is_no_error(message: str, code: object, status: int) -> None:
+    found = error(message, code, 2207086, status=status)
+    assert isinstance(found, NoDataError)
+    assert found.reason == "not_shared_to_facebook"
+    assert found.origin.code == (-1 if code is not None else None)
+
+
+@pytest.mark.parametrize("code", [-1, "-1"])
+def test_a_negative_code_without_its_subcode_says_nothing_about_a_post(code: object) -> None:
+    found = error("Fatal", code)
+    assert type(found) is BadRequestError
+    assert found.origin.code == -1
+
+
 @pytest.mark.parametrize(("code", "status"), [(2, 400), (None, 503), (99, 500)])
 def test_temporary_problems_are_transient(code: int | None, status: int) -> None:
     assert type(error("Service temporarily unavailable", code, status=status)) is TransientError
