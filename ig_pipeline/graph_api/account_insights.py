@@ -30,7 +30,7 @@ from ig_pipeline.graph_api.days import (
     total_value_window,
     windows_of,
 )
-from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_series, read_totals
+from ig_pipeline.graph_api.insight_values import Number, Point, read_breakdown, read_series, read_totals
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
@@ -52,7 +52,7 @@ class Series:
 class Totals:
     """`values[metric]` of the one day that ends at `end_time` (UTC); a metric is in `values` or in `absences`."""
 
-    values: Mapping[str, int]
+    values: Mapping[str, Number]
     absences: Mapping[str, Absence]
     end_time: datetime
     calls: int
@@ -106,7 +106,7 @@ async def fetch_totals(
     meter = CallMeter()
     memory = client.memory_of(credentials.account_id)
 
-    async def ask(names: Metrics) -> Mapping[str, int]:
+    async def ask(names: Metrics) -> Mapping[str, Number]:
         params = _day_params(names, day)
         return await client.fetch(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_totals, meter=meter
@@ -132,7 +132,7 @@ async def fetch_follows(
         return Totals({}, {FOLLOWS: known, UNFOLLOWS: known}, end, 0)
     meter = CallMeter()
 
-    async def ask(names: Metrics) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+    async def ask(names: Metrics) -> Mapping[str, Mapping[tuple[str, ...], Number]]:
         params = {**_day_params(names, day), "breakdown": "follow_type"}
         return await client.fetch(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=_read_follows, meter=meter
@@ -151,7 +151,7 @@ async def fetch_follows(
     return Totals(values, {}, end, meter.calls)
 
 
-def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], int]]:
+def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], Number]]:
     """Empty without the metric; the metric without results when the day is too fresh to have been counted."""
     counted = [row for row in rows_of(answer) if row.get("total_value")]
     return {FOLLOWS_AND_UNFOLLOWS: read_breakdown(answer, FOLLOWS_AND_UNFOLLOWS) or {}} if counted else {}

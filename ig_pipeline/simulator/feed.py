@@ -107,6 +107,7 @@ def _post(*, key: str, position: int, kind: Kind, day: date, n: int) -> Post:
         shows_likes=not kind.hides_likes,
         gives_views=not (kind.old_videos and product_type == "FEED" and media_type == "VIDEO"),
         shared_to_facebook=fraction(key, "facebook") < _SHARED_TO_FACEBOOK,
+        skip_rate=round(between(18, 62, key, "skip"), 1) if product_type == "REELS" else 0.0,
     )
 
 

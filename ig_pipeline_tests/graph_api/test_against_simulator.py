@@ -253,6 +253,19 @@ async def test_every_metric_the_catalogue_gives_a_login_for_a_kind_of_post_is_gi
             assert client.calls_of(account.id) == calls
 
 
+async def test_a_percentage_keeps_its_fraction_all_the_way(simulator: RunningSimulator) -> None:
+    account, days = account_of(simulator, "busy"), month_before(NOW)
+    reels = [p for day in days for p in account.posts_on(day, NOW) if p.product_type == "REELS"]
+    metrics = ("reels_skip_rate", "ig_reels_avg_watch_time")
+    async with client_at(simulator) as client:
+        credentials = credentials_of(simulator, account)
+        found = [(await fetch_post_insights(client, credentials, reel.id, metrics))[0] for reel in reels]
+    assert [values["reels_skip_rate"] for values in found] == [reel.skip_rate for reel in reels]
+    assert any(values["reels_skip_rate"] % 1 for values in found)
+    assert all(18 <= values["reels_skip_rate"] <= 62 for values in found)
+    assert {type(values["ig_reels_avg_watch_time"]) for values in found} == {int}
+
+
 async def test_posts_that_are_not_on_facebook_lack_the_views_there_and_nothing_else(
     simulator: RunningSimulator,
 ) -> None:
