@@ -23,6 +23,8 @@ FACEBOOK_LOGIN: frozenset[Login] = frozenset({"facebook"})
 # Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist (facts §1.2).
 MIN_FOLLOWERS = 100
 FOLLOWER_COUNT_DAYS = 30
+# How far back account insights go at all, to the second; the promise is 90 days (facts §1.2).
+HISTORY_YEARS = 2
 DEMOGRAPHIC_BREAKDOWNS = ("country", "city", "age", "gender")
 DEMOGRAPHIC_TIMEFRAMES = ("this_week", "this_month")
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.graph_api.errors import (
     BadRequestError,
     BadRequestRule,
@@ -55,8 +56,17 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
     ),
 }
 
+_NO_DATA: Mapping[AbsenceReason, str] = {
+    "before_conversion": "Posted before the account became professional: Instagram never has insights for it.",
+    "too_few_people": "Fewer than 100 people: Instagram gives no demographics yet.",
+    "not_shared_to_facebook": "Not shared to Facebook: Instagram has no views of it there.",
+    "too_few_viewers": "Too few viewers: Instagram shows no insights for it.",
+    "history_limit": "Instagram keeps an account's insights for the last two years only.",
+}
+
 _CODE_PREFIX = re.compile(r"^\s*\(#(-?\d+)\)")
 _INTEGER = re.compile(r"-?[0-9]+")
+_TWO_YEARS = re.compile(r"available for the last (?:2|two) years", re.I)
 _SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
 _ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
 _BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
@@ -111,7 +121,7 @@ def classify(status: int, headers: Mapping[str, str], body: object, *, now: date
     answer = _read(status, lowered, envelope, now)
     if not answer.message and answer.code is None and answer.subcode is None:
         return _without_envelope(status, lowered, now)
-    for decide in (_rate_limited, _token_dead, _app_unknown, _by_subcode, _by_code):
+    for decide in (_rate_limited, _token_dead, _app_unknown, _no_data, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
             return error
@@ -200,24 +210,23 @@ def _app_unknown(answer: _Answer) -> GraphError | None:
     return BadRequestError(sentence, rule="app_credentials", origin=answer.origin)
 
 
-def _by_subcode(answer: _Answer) -> GraphError | None:
-    if answer.subcode == _BEFORE_CONVERSION or answer.title.startswith("Media posted before business account"):
-        return NoDataError(
-            "Posted before the account became professional: Instagram never has insights for it.",
-            reason="before_conversion",
-            origin=answer.origin,
-        )
-    if answer.subcode == _TOO_FEW_PEOPLE or answer.message == "Not enough users":
-        return NoDataError(
-            "Fewer than 100 people: Instagram gives no demographics yet.", reason="too_few_people", origin=answer.origin
-        )
-    if answer.subcode == _NOT_SHARED:
+def _no_data(answer: _Answer) -> GraphError | None:
+    """Refusals that name a rule by which there is no value."""
+    code, subcode, message = answer.code, answer.subcode, answer.message
+    before = subcode == _BEFORE_CONVERSION or answer.title.startswith("Media posted before business account")
+    rules: tuple[tuple[bool, AbsenceReason], ...] = (
+        (before, "before_conversion"),
+        (subcode == _TOO_FEW_PEOPLE or message == "Not enough users", "too_few_people"),
         # "Fatal" is all Meta says; the metric is among those the catalogue calls `only_if_shared`.
-        return NoDataError(
-            "Not shared to Facebook: Instagram has no views of it there.",
-            reason="not_shared_to_facebook",
-            origin=answer.origin,
-        )
+        (subcode == _NOT_SHARED, "not_shared_to_facebook"),
+        (code == 10 and "Not enough viewers" in message, "too_few_viewers"),
+        (code == 100 and _TWO_YEARS.search(message) is not None, "history_limit"),
+    )
+    reason = next((reason for holds, reason in rules if holds), None)
+    return None if reason is None else NoDataError(_NO_DATA[reason], reason=reason, origin=answer.origin)
+
+
+def _by_subcode(answer: _Answer) -> GraphError | None:
     if answer.subcode == _OBJECT_GONE or answer.message.startswith("Unsupported get request. Object with ID"):
         return ObjectGoneError(
             f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
@@ -229,10 +238,6 @@ def _by_subcode(answer: _Answer) -> GraphError | None:
 
 def _by_code(answer: _Answer) -> GraphError | None:
     code, message = answer.code, answer.message
-    if code == 10 and "Not enough viewers" in message:
-        return NoDataError(
-            "Too few viewers: Instagram shows no insights for it.", reason="too_few_viewers", origin=answer.origin
-        )
     if code in {3, 10} or (code is not None and 200 <= code <= 299):
         return _permission_missing(answer, None)
     if "Unsupported request - method type" in message:

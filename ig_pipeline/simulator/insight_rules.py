@@ -15,7 +15,7 @@ from ig_pipeline.graph_api.catalogue import (
     FOLLOWER_COUNT_DAYS,
 )
 from ig_pipeline.simulator import refusals
-from ig_pipeline.simulator.days import day_of, starts
+from ig_pipeline.simulator.days import day_of, starts, years_before
 from ig_pipeline.simulator.requests import instant_in, names_in
 from ig_pipeline.simulator.tokens import Login
 
@@ -154,7 +154,9 @@ def _range(since: datetime | None, until: datetime | None, now: datetime) -> tup
 
 
 def _within_history(metrics: list[str], since: datetime, now: datetime) -> None:
-    """`follower_count` goes back thirty days before the current one, to the very midnight."""
+    """Everything goes back two years to the second, `follower_count` thirty days before today, to the very midnight."""
+    if since < years_before(now, 2):
+        raise refusals.too_old()
     if "follower_count" in metrics:
         today = day_of(now)
         if since < starts(today) - timedelta(days=FOLLOWER_COUNT_DAYS):

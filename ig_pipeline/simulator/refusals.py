@@ -126,6 +126,11 @@ def too_long_range() -> RefusalError:
     return RefusalError("There cannot be more than 30 days (2592000 s) between since and until.", code=100)
 
 
+def too_old() -> RefusalError:
+    """A window that begins more than two years ago (reported live and by other connectors; never recorded)."""
+    return RefusalError("since param is not valid. Metrics data is available for the last 2 years", code=100)
+
+
 def follower_count_too_old() -> RefusalError:
     """`follower_count` before its thirty days."""
     return RefusalError(

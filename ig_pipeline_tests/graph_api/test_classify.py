@@ -166,6 +166,13 @@ def test_a_negative_code_without_its_subcode_says_nothing_about_a_post(code: obj
     assert found.origin.code == -1
 
 
+@pytest.mark.parametrize("prefix", ["(#100) ", ""])
+def test_a_window_before_the_last_two_years_has_no_data_by_rule(prefix: str) -> None:
+    found = error(f"{prefix}since param is not valid. Metrics data is available for the last 2 years", 100)
+    assert isinstance(found, NoDataError)
+    assert found.reason == "history_limit"
+
+
 @pytest.mark.parametrize(("code", "status"), [(2, 400), (None, 503), (99, 500)])
 def test_temporary_problems_are_transient(code: int | None, status: int) -> None:
     assert type(error("Service temporarily unavailable", code, status=status)) is TransientError

@@ -142,6 +142,21 @@ def test_follower_count_goes_back_thirty_days(ask: Asker) -> None:
     )
 
 
+@pytest.mark.parametrize("params", [{"metric": "reach"}, {"metric": "views,likes", "metric_type": "total_value"}])
+@pytest.mark.parametrize(("login", "prefix"), [("facebook", "(#100) "), ("instagram", "")])
+def test_account_insights_go_back_two_years_to_the_second(
+    ask: Asker, params: dict[str, str], login: str, prefix: str
+) -> None:
+    edge = NOW.replace(year=NOW.year - 2)
+    window = {"period": "day", "until": (edge + timedelta(days=1)).isoformat(), **params}
+    assert ask.insights(login=login, **window, since=edge.isoformat()).status_code == 200
+    refused = ask.insights(login=login, **window, since=(edge - timedelta(seconds=1)).isoformat())
+    assert (refused.status_code, ask.error(refused)["code"]) == (400, 100)
+    assert ask.error(refused)["message"] == (
+        f"{prefix}since param is not valid. Metrics data is available for the last 2 years"
+    )
+
+
 def test_instagram_login_has_its_own_envelope_and_leaves_out_what_it_cannot_give(ask: Asker) -> None:
     refused = ask.error(ask.insights(login="instagram", metric="nonsense", period="day"))
     assert refused["type"] == "IGApiException"
