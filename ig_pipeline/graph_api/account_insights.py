@@ -18,6 +18,7 @@ from ig_pipeline.graph_api.catalogue import (
     DEFAULT_TOTALS,
     FOLLOWS,
     FOLLOWS_AND_UNFOLLOWS,
+    HISTORY_YEARS,
     UNFOLLOWS,
 )
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
@@ -26,15 +27,17 @@ from ig_pipeline.graph_api.days import (
     bucket_end,
     days_between,
     instagram_day,
+    oldest_day_with_metrics,
     series_window,
     total_value_window,
     windows_of,
 )
+from ig_pipeline.graph_api.errors import BadRequestError, NoDataError
 from ig_pipeline.graph_api.insight_values import Number, Point, read_breakdown, read_series, read_totals
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
-# How far behind Meta's our clock may be, in days, before a metric with a short history is given up.
+# How far behind Meta's our clock may be, in days, before what lies at the edge of a history is given up.
 _CLOCK_DAYS = 2
 NO_ABSENCES: Mapping[str, Absence] = {}
 
@@ -69,23 +72,24 @@ async def fetch_series(
 ) -> Series:
     """Daily values of series metrics for the Pacific days `first` to `last`, one call per thirty days.
 
-    `skip`: metrics known to be absent; they are not asked for and handed back as absent. Raises `GraphError`.
+    `skip`: metrics known to be absent; they are not asked for and handed back as absent. Days before the two years
+    the API keeps are not asked for either (`history_limit`). Raises `GraphError`.
     """
     meter = CallMeter()
     memory = client.memory_of(credentials.account_id)
     values: dict[str, dict[date, Point]] = {metric: {} for metric in metrics}
     absences = {m: a for m, a in {**memory.absences("series"), **skip}.items() if m in metrics}
-    oldest_known = instagram_day(client.clock())
-    for start, end in windows_of(first, last):
+    now = client.clock()
+    for start, end in windows_of(max(first, oldest_day_with_metrics(now)), last):
         wanted = tuple(metric for metric in metrics if metric not in absences)
-        for begin, names in _by_first_day(wanted, start, end, today=oldest_known).items():
+        for begin, names in _by_first_day(wanted, start, end, now=now).items():
             found = await _ask_within_history(client, credentials, names, (begin, end), meter)
             for metric, points in found.values.items():
                 values[metric].update({day: point for day, point in points.items() if begin <= day <= end})
             absences.update(found.absences)
             memory.remember("series", found.absences)
     for metric in metrics:
-        gap = None if metric in absences else _gap(metric, values[metric], first, last, today=oldest_known)
+        gap = None if metric in absences else _gap(metric, values[metric], first, last, now=now)
         if gap is not None:
             absences[metric] = gap
     return Series(values, absences, meter.calls)
@@ -101,8 +105,11 @@ async def fetch_totals(
 ) -> Totals:
     """Values of `total_value` metrics for one Pacific day, in one call. Raises `GraphError`.
 
-    The account's first call goes alone: what it learns to be absent, those of other days leave out.
+    The account's first call goes alone: what it learns to be absent, those of other days leave out. A day before the
+    two years the API keeps has only absences (`history_limit`), without a call.
     """
+    if day < oldest_day_with_metrics(client.clock()):
+        return _too_old(metrics, day, calls=0)
     meter = CallMeter()
     memory = client.memory_of(credentials.account_id)
 
@@ -114,7 +121,11 @@ async def fetch_totals(
 
     async with memory.pioneer("totals"):
         known = {m: a for m, a in {**memory.absences("totals"), **skip}.items() if m in metrics}
-        found = await ask_for(tuple(metric for metric in metrics if metric not in known), ask)
+        try:
+            found = await ask_for(tuple(metric for metric in metrics if metric not in known), ask)
+        except NoDataError as error:
+            _raise_unless_too_old(error, day, client.clock())
+            return _too_old(metrics, day, calls=meter.calls)
         memory.remember("totals", found.absences)
     return Totals(found.values, {**known, **found.absences}, bucket_end(day), meter.calls)
 
@@ -127,6 +138,8 @@ async def fetch_follows(
     Absent below 100 followers, and `not_settled` until Meta has counted, which takes up to 48 h.
     """
     end = bucket_end(day)
+    if day < oldest_day_with_metrics(client.clock()):
+        return _too_old((FOLLOWS, UNFOLLOWS), day, calls=0)
     known = skip.get(FOLLOWS_AND_UNFOLLOWS) or client.memory_of(credentials.account_id).absences("follows").get(FOLLOWS)
     if known is not None:
         return Totals({}, {FOLLOWS: known, UNFOLLOWS: known}, end, 0)
@@ -138,7 +151,11 @@ async def fetch_follows(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=_read_follows, meter=meter
         )
 
-    found = await ask_for((FOLLOWS_AND_UNFOLLOWS,), ask)
+    try:
+        found = await ask_for((FOLLOWS_AND_UNFOLLOWS,), ask)
+    except NoDataError as error:
+        _raise_unless_too_old(error, day, client.clock())
+        return _too_old((FOLLOWS, UNFOLLOWS), day, calls=meter.calls)
     if FOLLOWS_AND_UNFOLLOWS in found.absences:
         absence = found.absences[FOLLOWS_AND_UNFOLLOWS]
         client.memory_of(credentials.account_id).remember("follows", {FOLLOWS: absence})
@@ -149,6 +166,24 @@ async def fetch_follows(
         return Totals({}, {FOLLOWS: absence, UNFOLLOWS: absence}, end, meter.calls)
     values = {FOLLOWS: results.get(("FOLLOWER",), 0), UNFOLLOWS: results.get(("NON_FOLLOWER",), 0)}
     return Totals(values, {}, end, meter.calls)
+
+
+def _too_old(metrics: Collection[str], day: date, *, calls: int) -> Totals:
+    """A day of absences: the API keeps nothing of it."""
+    why = Absence("history_limit", f"Instagram keeps insights for the last {HISTORY_YEARS} years only; {day} is older.")
+    return Totals({}, dict.fromkeys(metrics, why), bucket_end(day), calls)
+
+
+def _raise_unless_too_old(error: NoDataError, day: date, now: datetime) -> None:
+    """Believe "older than two years" only of a day that is, give or take the clocks; Meta says it of the future too."""
+    if error.reason != "history_limit":
+        raise error
+    if day >= oldest_day_with_metrics(now) + timedelta(days=_CLOCK_DAYS):
+        raise BadRequestError(
+            f"Meta refuses {day} as outside the last {HISTORY_YEARS} years, which it is not by this machine's clock. "
+            "Set the clock by NTP and ask again.",
+            origin=error.origin,
+        ) from error
 
 
 def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], Number]]:
@@ -207,29 +242,40 @@ async def _ask_series(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_series, meter=meter
         )
 
-    return await ask_for(metrics, ask)
+    try:
+        return await ask_for(metrics, ask)
+    except NoDataError as error:
+        _raise_unless_too_old(error, days[0], client.clock())
+        return Found(absences=dict(_too_old(metrics, days[0], calls=0).absences))
 
 
-def _by_first_day(metrics: Metrics, start: date, end: date, *, today: date) -> dict[date, Metrics]:
+def _oldest_day(metric: str, now: datetime) -> date:
+    """The oldest day the API keeps of `metric`."""
+    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+    edge = oldest_day_with_metrics(now)
+    return edge if kept is None else max(edge, instagram_day(now) - timedelta(days=kept))
+
+
+def _by_first_day(metrics: Metrics, start: date, end: date, *, now: datetime) -> dict[date, Metrics]:
     """`metrics` grouped by the first day of `start` to `end` the API still has of them; those without one left out."""
     groups: dict[date, Metrics] = defaultdict(tuple)
     for metric in metrics:
-        kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
-        begin = start if kept is None else max(start, today - timedelta(days=kept))
+        begin = max(start, _oldest_day(metric, now))
         if begin <= end:
             groups[begin] += (metric,)
     return groups
 
 
-def _gap(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> Absence | None:
+def _gap(metric: str, points: Collection[date], first: date, last: date, *, now: datetime) -> Absence | None:
     """Why days of `first` to `last` are not among `points`; None when none is missing."""
     missing = [day for day in days_between(first, last) if day not in points]
     if not missing:
         return None
-    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
-    if kept is not None and missing[-1] < today - timedelta(days=kept):
+    if missing[-1] < _oldest_day(metric, now):
+        kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+        span = f"{HISTORY_YEARS} years" if kept is None else f"{kept} days"
         return Absence(
-            "history_limit", f"Instagram keeps {metric} for the last {kept} days only; asked for {missing[0]} on."
+            "history_limit", f"Instagram keeps {metric} for the last {span} only; asked for {missing[0]} on."
         )
     return Absence(
         "silently_missing", f"Instagram answered without {metric} for {len(missing)} days from {missing[0]}."

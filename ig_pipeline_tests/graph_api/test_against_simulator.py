@@ -18,7 +18,7 @@ from ig_pipeline.graph_api.catalogue import (
     story_metrics_for,
 )
 from ig_pipeline.graph_api.client import Credentials, GraphClient
-from ig_pipeline.graph_api.days import days_between, instagram_day
+from ig_pipeline.graph_api.days import days_between, instagram_day, oldest_day_with_metrics
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
 from ig_pipeline.graph_api.errors import BadRequestError, RateLimitedError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
@@ -181,6 +181,31 @@ async def test_older_days_have_reach_but_no_new_followers(simulator: RunningSimu
     assert len(found.values["reach"]) == 60
     assert not found.values["follower_count"]
     assert found.absences["follower_count"].reason == "history_limit"
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize(
+    "now", [datetime(2026, 11, 20, 0, 0, tzinfo=UTC), datetime(2026, 11, 20, 0, 0, 1, tzinfo=UTC), NOW]
+)
+async def test_everything_up_to_two_years_ago_is_there_and_nothing_before(now: datetime, login: Login) -> None:
+    world = World(seed=5, accounts=1)
+    [account], edge = world.accounts, oldest_day_with_metrics(now)
+    days = days_between(edge - timedelta(days=3), edge + timedelta(days=3))
+    with running_simulator(world, clock=lambda: now) as simulator:
+        async with client_at(simulator, Time(now)) as client:
+            credentials = credentials_of(simulator, account, login)
+            series = await fetch_series(client, credentials, metrics=("reach",), first=days[0], last=days[-1])
+            totals = {day: await fetch_totals(client, credentials, day=day) for day in days}
+            assert client.calls_of(account.id) == 1 + 4
+    assert {day: point.value for day, point in series.values["reach"].items()} == {
+        day: account.reach(day, now) for day in days[3:]
+    }
+    assert series.absences["reach"].reason == "history_limit"
+    for day, found in totals.items():
+        if day < edge:
+            assert {absence.reason for absence in found.absences.values()} == {"history_limit"}
+        else:
+            assert found.values == {name: account.metric(name, day, now) for name in DEFAULT_TOTALS}
 
 
 async def test_follows_and_unfollows_once_they_are_settled(simulator: RunningSimulator) -> None:
