@@ -175,7 +175,10 @@ def _too_old(metrics: Collection[str], day: date, *, calls: int) -> Totals:
 
 
 def _raise_unless_too_old(error: NoDataError, day: date, now: datetime) -> None:
-    """Believe "older than two years" only of a day that is, give or take the clocks; Meta says it of the future too."""
+    """Take "older than two years" for a rule only where it is true, give or take the clocks.
+
+    Meta says it of windows in the future as well.
+    """
     if error.reason != "history_limit":
         raise error
     if day >= oldest_day_with_metrics(now) + timedelta(days=_CLOCK_DAYS):

@@ -258,6 +258,13 @@ def token_required() -> RefusalError:
     return RefusalError("An access token is required to request this resource.", code=104, prefixed=False)
 
 
+def token_required_for_me() -> RefusalError:
+    """`/me` without a token (reported in many places): a code of its own."""
+    return RefusalError(
+        "An active access token must be used to query information about the current user.", code=2500, prefixed=False
+    )
+
+
 def token_dead(message: str, subcode: int | None) -> RefusalError:
     """A token that was good once (facts §4: 190 and its subcodes)."""
     return RefusalError(f"Error validating access token: {message}", code=190, subcode=subcode, prefixed=False)

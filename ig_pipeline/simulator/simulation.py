@@ -26,6 +26,7 @@ from ig_pipeline.simulator.logins import Logins
 from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
 from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
 from ig_pipeline.simulator.tokens import Login, TokenBook
+from ig_pipeline.simulator.versions import is_version
 from ig_pipeline.simulator.world import World
 
 # Roomy enough that one backfill is a percent of it, small enough that the headers move (facts §4 knows no number).
@@ -135,6 +136,9 @@ class Simulation:
         return replace(answer, headers={"facebook-api-version": call.version, **usage, **answer.headers})
 
     def _body(self, call: Call, about: About) -> Json:
+        if call.segments and is_version(call.segments[0]):
+            # A version there is was taken off the path: this one is not known, and that is said before all else.
+            raise refusals.unknown_path("/" + "/".join(call.segments[1:] or call.segments))
         if about.token_endpoint:
             return about.token_endpoint(call)
         if about.caller is None:
@@ -159,7 +163,7 @@ class Simulation:
     def caller(self, call: Call) -> Caller:
         """Who calls. Raises RefusalError for a missing, unreadable or dead token."""
         if not call.token:
-            raise refusals.token_required()
+            raise refusals.token_required_for_me() if call.segments[:1] == ["me"] else refusals.token_required()
         grant = self.book.read(call.token, call.now)
         own = self.world.account_by_id(grant.subject) if grant.login == "instagram" else None
         if grant.login == "instagram" and own is None:

@@ -399,4 +399,4 @@ async def test_a_version_that_is_dead_is_noticed_by_the_version_that_answered() 
             await fetch_series(
                 client, credentials_of(simulator, account), first=date(2026, 11, 1), last=date(2026, 11, 2)
             )
-            assert client.served_version == "v26.0"
+            assert client.served_version == "v27.0"
