@@ -4,7 +4,6 @@ Statuses are unreliable (a rate limit comes as 400, 403 or 429) and codes may be
 tells. Pure; what to do about an error is decided by those who catch it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ig_pipeline.graph_api.errors import (
     TokenDeadError,
     TransientError,
 )
+from ig_pipeline.graph_api.usage import regain_time
 
 # Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
 DEFAULT_BLOCK = timedelta(minutes=15)
@@ -94,6 +94,7 @@ class _Answer:
     title: str
     headers: Mapping[str, str]
     now: datetime
+    account_id: str
 
     @property
     def code(self) -> int | None:
@@ -104,23 +105,26 @@ class _Answer:
         return self.origin.subcode
 
 
-def classify(status: int, headers: Mapping[str, str], body: object, *, now: datetime) -> GraphError:
+def classify(
+    status: int, headers: Mapping[str, str], body: object, *, now: datetime, account_id: str = ""
+) -> GraphError:
     """The error an answer means; it is returned, not raised.
 
     `body` is the parsed JSON, or None (or text) when there was none; `headers` are read without regard to case;
-    `now` (UTC) is what a regain time in minutes counts from.
+    `now` (UTC) is what a regain time in minutes counts from; `account_id`: the account the call
+    was about, "" before one is known.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     if not isinstance(body, Mapping):
-        return _without_envelope(status, lowered, now)
+        return _without_envelope(status, lowered, now, account_id)
     if "error_message" in body:
         return _login_error(status, body)
     envelope = body.get("error")
     if not isinstance(envelope, Mapping):
-        return _without_envelope(status, lowered, now)
-    answer = _read(status, lowered, envelope, now)
+        return _without_envelope(status, lowered, now, account_id)
+    answer = _read(status, lowered, envelope, now, account_id)
     if not answer.message and answer.code is None and answer.subcode is None:
-        return _without_envelope(status, lowered, now)
+        return _without_envelope(status, lowered, now, account_id)
     for decide in (_rate_limited, _token_dead, _app_unknown, _no_data, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
@@ -128,21 +132,9 @@ def classify(status: int, headers: Mapping[str, str], body: object, *, now: date
     return _bad_request(answer)
 
 
-def regain_time(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    """When access comes back by `X-Business-Use-Case-Usage` (minutes; facts §4); None when no block is named."""
-    usage = _json_object(headers.get("x-business-use-case-usage"))
-    minutes = [
-        entry.get("estimated_time_to_regain_access", 0)
-        for entries in usage.values()
-        if isinstance(entries, list)
-        for entry in entries
-        if isinstance(entry, Mapping)
-    ]
-    longest = max((m for m in minutes if isinstance(m, int | float)), default=0)
-    return now + timedelta(minutes=longest) if longest > 0 else None
-
-
-def _read(status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime) -> _Answer:
+def _read(
+    status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime, account_id: str
+) -> _Answer:
     message = str(envelope.get("message") or "")
     title = str(envelope.get("error_user_title") or "")
     prefix = _CODE_PREFIX.match(message)
@@ -161,6 +153,7 @@ def _read(status: int, headers: Mapping[str, str], envelope: Mapping[str, object
         title=title,
         headers=headers,
         now=now,
+        account_id=account_id,
     )
 
 
@@ -181,7 +174,7 @@ def _rate_limited(answer: _Answer) -> GraphError | None:
         return None
     return RateLimitedError(
         f"Meta's rate limit is reached: {answer.message} Nothing more is asked until access returns.",
-        retry_at=_retry_at(answer.headers, answer.now),
+        retry_at=_retry_at(answer.headers, answer.now, answer.account_id, answer.code),
         scope="app" if answer.code in _APP_WIDE_CODES else "account",
         origin=answer.origin,
     )
@@ -294,14 +287,15 @@ def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
     return BadRequestError(f"Instagram's login refuses the request: {message}", origin=origin)
 
 
-def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) -> GraphError:
+def _without_envelope(status: int, headers: Mapping[str, str], now: datetime, account_id: str) -> GraphError:
     """Not the Graph API's own words. Its limits always come with a code: a bare 429 is a gateway's, of the moment."""
     origin = Origin(status=status)
     wait = _seconds(headers.get("retry-after"))
-    if status == 429 and (regain_time(headers, now) is not None or (wait or 0) > _SHORT_WAIT):
+    named = regain_time(headers, now, account_id=account_id)
+    if status == 429 and (named is not None or (wait or 0) > _SHORT_WAIT):
         return RateLimitedError(
             "Meta's rate limit is reached. Nothing more is asked until access returns.",
-            retry_at=_retry_at(headers, now),
+            retry_at=_retry_at(headers, now, account_id, None),
             scope="account",
             origin=origin,
         )
@@ -311,8 +305,8 @@ def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) ->
     return MalformedAnswerError(f"The answer (HTTP {status}, {kind}) is not what the Graph API sends.", origin=origin)
 
 
-def _retry_at(headers: Mapping[str, str], now: datetime) -> datetime:
-    named = regain_time(headers, now)
+def _retry_at(headers: Mapping[str, str], now: datetime, account_id: str, code: int | None) -> datetime:
+    named = regain_time(headers, now, account_id=account_id, code=code)
     if named is not None:
         return named
     seconds = _seconds(headers.get("retry-after"))
@@ -329,13 +323,3 @@ def _integer(value: object) -> int | None:
     if isinstance(value, int):
         return value
     return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else None
-
-
-def _json_object(text: str | None) -> Mapping[str, object]:
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, Mapping) else {}

@@ -112,7 +112,9 @@ class Simulation:
             return replace(answer, delay=fault.rule.seconds) if fault else answer
         if not fault.spoils:
             self.faults.note(fault)
-            return instead(fault)
+            answer = instead(fault)
+            # An error of the Graph API itself tells of usage like any answer of its; a gateway's does not.
+            return replace(answer, headers=self._usage(call, about)) if fault.kind == "error" else answer
         good = self._honest(call, about)
         answer = spoiled(fault, good, call)
         if answer is not good:
@@ -121,7 +123,7 @@ class Simulation:
 
     def _honest(self, call: Call, about: About) -> Answer:
         """The answer the rules give."""
-        subject = about.account.id if about.account else APP
+        subject = _metered(about)
         try:
             for _ in about.counted:
                 self.limits.count(subject, call.now)
@@ -132,8 +134,12 @@ class Simulation:
             answer = Answer(refusal.status, refusal.body)
         except RefusalError as refusal:
             answer = self.refused(refusal, about.envelope)
-        usage = self.limits.headers(subject, call.now)
-        return replace(answer, headers={"facebook-api-version": call.version, **usage, **answer.headers})
+        told = {"facebook-api-version": call.version, **self._usage(call, about)}
+        return replace(answer, headers={**told, **answer.headers})
+
+    def _usage(self, call: Call, about: About) -> dict[str, str]:
+        """The usage header of an answer."""
+        return self.limits.headers(_metered(about), call.now)
 
     def _body(self, call: Call, about: About) -> Json:
         if call.segments and is_version(call.segments[0]):
@@ -235,3 +241,8 @@ class Simulation:
         right = hmac.new(self.world.app_secret.encode(), call.token.encode(), sha256).hexdigest()
         if not hmac.compare_digest(proof, right):
             raise refusals.proof_wrong()
+
+
+def _metered(about: About) -> str:
+    """Whose limit a call counts to: the account's it is about, or the app's."""
+    return about.account.id if about.account else APP

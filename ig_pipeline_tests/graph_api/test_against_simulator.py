@@ -338,6 +338,33 @@ async def test_a_throttled_account_stops_at_once_and_the_others_go_on() -> None:
         assert_true(other, days, fetched, NOW)
 
 
+@pytest.mark.parametrize("use_case", ["ads_management", "ads_insights", "pages"])
+async def test_what_advertisements_and_pages_have_spent_throttles_no_instagram_account(use_case: str) -> None:
+    with running_simulator(World(seed=3, accounts=1), clock=lambda: NOW) as simulator:
+        [account] = simulator.world.accounts
+        await control(simulator, f"usage/{account.username}", type=use_case, percent=100, minutes=45)
+        time = Time(NOW)
+        async with client_at(simulator, time) as client:
+            fetched = await fetch(client, credentials_of(simulator, account), month_before(NOW))
+        assert_true(account, month_before(NOW), fetched, NOW)
+        assert not time.slept
+
+
+async def test_a_limit_of_another_use_case_lasts_as_long_as_that_one_says() -> None:
+    with running_simulator(World(seed=3, accounts=1), clock=lambda: NOW) as simulator:
+        [account] = simulator.world.accounts
+        await control(simulator, f"usage/{account.username}", type="ads_insights", minutes=33)
+        await control(simulator, f"usage/{account.username}", type="ads_management", minutes=45)
+        error = {"message": "(#80000) There have been too many calls", "type": "OAuthException", "code": 80000}
+        plan = {"faults": [{"kind": "error", "times": 1, "error": {"status": 400, "body": {"error": error}}}]}
+        async with httpx.AsyncClient() as http:
+            (await http.post(f"{simulator.url}/_simulator/faults", json=plan)).raise_for_status()
+        async with client_at(simulator) as client:
+            with pytest.raises(RateLimitedError) as caught:
+                await fetch_totals(client, credentials_of(simulator, account), day=month_before(NOW)[0])
+    assert caught.value.retry_at == NOW + timedelta(minutes=33)
+
+
 async def test_rising_usage_slows_down_and_a_spent_budget_stops_before_meta_refuses() -> None:
     with running_simulator(World(seed=3, accounts=1), clock=lambda: NOW, calls_a_day=40) as simulator:
         [account] = simulator.world.accounts

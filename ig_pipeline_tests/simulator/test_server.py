@@ -118,6 +118,38 @@ def test_a_throttled_account_stops_after_some_calls_and_calling_on_lengthens_the
     assert ask.get(path).status_code == 200
 
 
+def test_usage_of_other_use_cases_is_listed_beside_the_accounts_own(ask: Asker) -> None:
+    account = ask.account().id
+
+    def listed(username: str = "acme.studio") -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = json.loads(
+            ask.get(ask.account(username).id, username).headers["x-business-use-case-usage"]
+        )
+        return found
+
+    own = listed()
+    assert list(own) == [account]
+    ask.control("POST", "usage/acme.studio", type="ads_management", percent=100, minutes=45)
+    ask.control("POST", "usage/acme.studio", type="", percent=7, id=account)
+    beside = listed()
+    [of_the_business] = [entries for subject, entries in beside.items() if subject != account]
+    assert of_the_business == [
+        {
+            "type": "ads_management",
+            "call_count": 100,
+            "total_cputime": 25,
+            "total_time": 25,
+            "estimated_time_to_regain_access": 45,
+        }
+    ]
+    assert [entry.get("type") for entry in beside[account]] == ["instagram", None]
+    assert list(listed("harbor.bakery")) == [ask.account("harbor.bakery").id]
+    ask.control("DELETE", "usage/acme.studio")
+    assert listed().keys() == own.keys()
+    wrong = ask.http.post(f"{ask.sim.url}/_simulator/usage/acme.studio?id=act_1")
+    assert (wrong.status_code, "number" in wrong.json()["error"]) == (400, True)
+
+
 def test_the_app_can_be_throttled_as_a_whole(ask: Asker) -> None:
     ask.control("POST", "throttle/app", minutes=5)
     refused = ask.get(ask.account().id)
