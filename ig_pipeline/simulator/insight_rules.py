@@ -127,19 +127,15 @@ def _right_breakdowns(metrics: list[str], breakdowns: list[str], metric_type: st
         if name not in BREAKDOWNS:
             raise refusals.not_one_of(f"breakdown[{place}]", BREAKDOWNS)
     for metric in metrics:
-        wrong = [name for name in breakdowns if name not in _breakdowns_of(metric, login)]
+        wrong = [name for name in breakdowns if name not in _breakdowns_of(metric)]
         if wrong and metric_type == "total_value":
             if login == "instagram":
                 raise refusals.incompatible_breakdown(",".join(wrong), metric)
             raise refusals.unknown_error()
 
 
-def _breakdowns_of(metric: str, login: Login) -> tuple[str, ...]:
-    if metric in THREADS:
-        return BREAKDOWNS
-    if metric == "reach" and login == "instagram":
-        return ("media_product_type",)  # follow_type was refused there (errors_catalogue: incompatible_breakdown)
-    return ACCOUNT_METRICS[metric].breakdowns
+def _breakdowns_of(metric: str) -> tuple[str, ...]:
+    return BREAKDOWNS if metric in THREADS else ACCOUNT_METRICS[metric].breakdowns
 
 
 def _range(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:

@@ -261,6 +261,22 @@ async def test_the_stories_of_either_login_are_one_call(simulator: RunningSimula
     assert all(not story.absences for story in found.items)
 
 
+async def test_a_story_that_is_not_on_facebook_keeps_all_its_other_numbers() -> None:
+    metrics = (*story_metrics_for("facebook"), "facebook_views")
+    shared = set()
+    with running_simulator(World(seed=11, accounts=6, kinds=["busy"]), clock=lambda: NOW) as simulator:
+        async with client_at(simulator) as client:
+            for account in simulator.world.accounts:
+                found = await fetch_stories(client, credentials_of(simulator, account), metrics=metrics)
+                items = {item.id: item for item in found.items}
+                for story in seen_stories(account):
+                    given = metrics if story.shared_to_facebook else metrics[:-1]
+                    assert items[story.id].insights == {name: story.metric(name, NOW) for name in given}
+                    assert set(items[story.id].absences) == set(metrics) - set(given)
+                    shared.add(story.shared_to_facebook)
+    assert shared == {True, False}
+
+
 @pytest.mark.parametrize("login", LOGINS)
 async def test_every_metric_the_catalogue_gives_a_login_for_a_kind_of_post_is_given(
     simulator: RunningSimulator, login: Login

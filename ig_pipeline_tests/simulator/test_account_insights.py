@@ -178,6 +178,7 @@ def test_an_unsupported_breakdown_is_an_unknown_error_on_facebook_and_named_on_i
     [
         ("views", "media_product_type", {"AD", "STORY", "REEL", "CAROUSEL_CONTAINER", "POST"}),
         ("views", "follow_type", {"FOLLOWER", "NON_FOLLOWER", "UNKNOWN"}),
+        ("reach", "follow_type", {"FOLLOWER", "NON_FOLLOWER", "UNKNOWN"}),
         (
             "profile_links_taps",
             "contact_button_type",
@@ -185,9 +186,13 @@ def test_an_unsupported_breakdown_is_an_unknown_error_on_facebook_and_named_on_i
         ),
     ],
 )
-def test_a_breakdown_adds_up_over_its_values(ask: Asker, metric: str, breakdown: str, values: set[str]) -> None:
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_a_breakdown_adds_up_over_its_values(
+    ask: Asker, metric: str, breakdown: str, values: set[str], login: str
+) -> None:
     params = {"metric": metric, "metric_type": "total_value", "period": "day", "breakdown": breakdown}
-    total = ask.insights(**params, since="2026-10-20", until="2026-11-18").json()["data"][0]["total_value"]
+    answer = ask.insights(login=login, **params, since="2026-10-20", until="2026-11-18")
+    total = answer.json()["data"][0]["total_value"]
     results = total["breakdowns"][0]["results"]
     assert total["value"] == sum(result["value"] for result in results) > 0
     assert {result["dimension_values"][0] for result in results} == values
