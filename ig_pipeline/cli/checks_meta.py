@@ -11,8 +11,15 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import UnreachableError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
-from ig_pipeline.graph_api.reachability import look
-from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.graph_api.reachability import look, newest_served
+from ig_pipeline.graph_api.versions import (
+    CHECKED_ON,
+    SOURCE,
+    is_newer_than_known,
+    newest_known,
+    version_warning,
+    worth_asking_for,
+)
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
@@ -41,17 +48,21 @@ def check_app(settings: Settings) -> Finding:
 
 
 def check_graph(settings: Settings, login: Login, clock: Clock) -> Iterator[Finding]:
-    """Meta answers from here, and agrees with this machine's clock."""
+    """Meta answers from here, agrees with this machine's clock, and serves the Graph version."""
     hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
     try:
         seen = look(hosts, login, clock=clock)
     except UnreachableError as error:
         yield fail("Graph API", str(error), "To try everything without Meta: ig-pipeline demo.")
         yield warn("clock", "not compared, for Meta does not answer", "Keep it set by NTP.")
+        yield check_version(settings, clock)
         return
     where = f"{seen.host} answers in {seen.milliseconds} ms"
     yield ok("Graph API", where if settings.graph_url is None else f"{where} (IG_PIPELINE_GRAPH_URL, not Meta itself)")
     yield check_clock(seen.ahead_s)
+    in_order = seen.serves_version is not False and version_warning(settings.graph_version, clock().date()) is None
+    move_to = None if in_order else newest_served(hosts, login, worth_asking_for(), clock=clock)
+    yield check_version(settings, clock, served=seen.serves_version, move_to=move_to)
 
 
 def check_clock(ahead_s: float | None) -> Finding:
@@ -66,12 +77,25 @@ def check_clock(ahead_s: float | None) -> Finding:
     return fail("clock", off, "Set it by NTP: days and the ends of tokens are judged wrongly.")
 
 
-def check_version(settings: Settings, clock: Clock) -> Finding:
-    """The Graph version is not switched off, nor about to be."""
-    today = clock().date()
-    warning = version_warning(settings.graph_version, today)
+def check_version(
+    settings: Settings, clock: Clock, *, served: bool | None = None, move_to: str | None = None
+) -> Finding:
+    """The Graph version exists, is not switched off, nor about to be.
+
+    `served`: what Meta says of it, None when it did not say. `move_to`: the newest it serves, if that is known.
+    """
+    version, today = settings.graph_version, clock().date()
+    if served is False:
+        advice = f"Set IG_PIPELINE_GRAPH_VERSION to {move_to or newest_known()}. See {SOURCE}."
+        return fail("Graph version", f"Meta does not serve {version}: it knows no such version.", advice)
+    warning = version_warning(version, today, move_to=move_to)
     if warning is None:
-        return ok("Graph version", f"{settings.graph_version} is served")
+        if served:
+            return ok("Graph version", f"{version} is served, says Meta")
+        if is_newer_than_known(version):
+            unknown = f"{version} is newer than what was known on {CHECKED_ON}, and Meta did not say"
+            return warn("Graph version", unknown, "Run ig-pipeline doctor again when Meta answers.")
+        return ok("Graph version", f"{version} is served, by Meta's dates of {CHECKED_ON}; Meta itself did not say")
     gone = warning.switched_off is None or warning.switched_off <= today
     happened, _, advice = warning.sentence.partition(" Set ")
     return (fail if gone else warn)("Graph version", happened, f"Set {advice}")

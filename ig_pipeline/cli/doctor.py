@@ -21,7 +21,7 @@ from ig_pipeline.cli.checks_here import (
     check_ports,
     existing_engine,
 )
-from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, check_version, login_in_use
+from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, login_in_use
 from ig_pipeline.cli.console import out, print_json
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.findings import Finding, fail, ok
@@ -80,7 +80,6 @@ def examine(clock: Clock) -> Iterator[Finding]:
         yield check_keys(settings, engine)
         yield check_app(settings)
         yield from check_graph(settings, login_in_use(engine, settings), clock)
-        yield check_version(settings, clock)
         yield from check_connections(engine, clock)
         yield from check_ports(ports_of(settings))
     finally:

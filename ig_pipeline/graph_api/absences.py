@@ -13,7 +13,8 @@ AbsenceReason = Literal[
     "too_few_people",  # demographics: fewer than 100 people in the audience (subcode 2874010)
     "too_few_viewers",  # a story with fewer than 5 viewers (code 10)
     "before_conversion",  # posted before the account became professional (subcode 2108006): for ever
-    "history_limit",  # older than the API keeps, e.g. follower_count: 30 days
+    "history_limit",  # older than the API keeps: two years, follower_count 30 days
+    "not_shared_to_facebook",  # views on Facebook of a post that is not there (code -1, subcode 2207086)
     "not_supported",  # refused by a named rule for this account, product type, login or API version
     "refused_repeatedly",  # refused without a rule, and again over hours
     "not_settled",  # too fresh: Meta needs up to 48 h

@@ -19,6 +19,7 @@ from ig_pipeline.graph_api.catalogue import (
     DEFAULT_TOTALS,
     FOLLOWS,
     FOLLOWS_AND_UNFOLLOWS,
+    HISTORY_YEARS,
     MIN_FOLLOWERS,
     UNFOLLOWS,
 )
@@ -28,12 +29,13 @@ from ig_pipeline.graph_api.days import (
     bucket_end,
     days_between,
     instagram_day,
+    oldest_day_with_metrics,
     series_window,
     total_value_window,
     windows_of,
 )
-from ig_pipeline.graph_api.errors import GraphError
-from ig_pipeline.graph_api.insight_values import Point, read_breakdown, read_series, read_totals
+from ig_pipeline.graph_api.errors import BadRequestError, GraphError, NoDataError
+from ig_pipeline.graph_api.insight_values import Number, Point, read_breakdown, read_series, read_totals
 from ig_pipeline.graph_api.metric_fallback import (
     Explain,
     Found,
@@ -46,7 +48,7 @@ from ig_pipeline.graph_api.metric_fallback import (
 
 # Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
-# How far behind Meta's our clock may be, in days, before a metric with a short history is given up.
+# How far behind Meta's our clock may be, in days, before what lies at the edge of a history is given up.
 _CLOCK_DAYS = 2
 NO_ABSENCES: Mapping[str, Absence] = {}
 
@@ -64,7 +66,7 @@ class Series:
 class Totals:
     """`values[metric]` of the one day that ends at `end_time` (UTC); a metric is in `values` or in `absences`."""
 
-    values: Mapping[str, int]
+    values: Mapping[str, Number]
     absences: Mapping[str, Absence]
     end_time: datetime
     calls: int
@@ -81,16 +83,17 @@ async def fetch_series(
 ) -> Series:
     """Daily values of series metrics for the Pacific days `first` to `last`, one call per thirty days.
 
-    `skip`: metrics known to be absent; they are not asked for and handed back as absent. Raises `GraphError`.
+    `skip`: metrics known to be absent; they are not asked for and handed back as absent. Days before the two years
+    the API keeps are not asked for either (`history_limit`). Raises `GraphError`.
     """
     meter = CallMeter()
     memory = client.memory_of(credentials.account_id)
     values: dict[str, dict[date, Point]] = {metric: {} for metric in metrics}
     absences = {m: a for m, a in {**memory.absences("series"), **skip}.items() if m in metrics}
-    oldest_known = instagram_day(client.clock())
-    for start, end in windows_of(first, last):
+    now = client.clock()
+    for start, end in windows_of(max(first, oldest_day_with_metrics(now)), last):
         wanted = tuple(metric for metric in metrics if metric not in absences)
-        for begin, names in _by_first_day(wanted, start, end, today=oldest_known).items():
+        for begin, names in _by_first_day(wanted, start, end, now=now).items():
             found = await _ask_within_history(client, credentials, names, (begin, end), meter)
             for metric, points in found.values.items():
                 values[metric].update({day: point for day, point in points.items() if begin <= day <= end})
@@ -98,7 +101,7 @@ async def fetch_series(
             absences.update(memory.remember("series", found.absences, given=given))
     await _fill_gaps(client, credentials, values, absences, (first, last), meter=meter)
     for metric in metrics:
-        gap = None if metric in absences else _gap(metric, values[metric], first, last, today=oldest_known)
+        gap = None if metric in absences else _gap(metric, values[metric], first, last, now=now)
         if gap is not None:
             absences[metric] = gap
     return Series(values, absences, meter.calls)
@@ -114,9 +117,9 @@ async def _fill_gaps(
     meter: CallMeter,
 ) -> None:
     """Ask once more for days of a series that an answer left out, though no rule says that they are not there."""
-    today = instagram_day(client.clock())
+    now = client.clock()
     for metric, points in values.items():
-        silent = _silent_days(metric, points, *days, today=today)
+        silent = _silent_days(metric, points, *days, now=now)
         if metric in absences or not points or not silent:
             continue
         found = await _ask_series(client, credentials, (metric,), (silent[0], silent[-1]), meter)
@@ -133,12 +136,15 @@ async def fetch_totals(
 ) -> Totals:
     """Values of `total_value` metrics for one Pacific day, in one call. Raises `GraphError`.
 
-    The account's first call goes alone: what it learns to be absent, those of other days leave out.
+    The account's first call goes alone: what it learns to be absent, those of other days leave out. A day before the
+    two years the API keeps has only absences (`history_limit`), without a call.
     """
+    if day < oldest_day_with_metrics(client.clock()):
+        return _too_old(metrics, day, calls=0)
     meter = CallMeter()
     memory = client.memory_of(credentials.account_id)
 
-    async def ask(names: Metrics) -> Mapping[str, int]:
+    async def ask(names: Metrics) -> Mapping[str, Number]:
         params = _day_params(names, day)
         return await client.fetch(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_totals, meter=meter
@@ -146,12 +152,16 @@ async def fetch_totals(
 
     async with memory.first_alone("totals"):
         known = {m: a for m, a in {**memory.absences("totals"), **skip}.items() if m in metrics}
-        found = await ask_for(
-            tuple(metric for metric in metrics if metric not in known),
-            ask,
-            suspicion=memory.suspicion("totals"),
-            explain=explain_by_followers(client, credentials, meter),
-        )
+        try:
+            found = await ask_for(
+                tuple(metric for metric in metrics if metric not in known),
+                ask,
+                suspicion=memory.suspicion("totals"),
+                explain=explain_by_followers(client, credentials, meter),
+            )
+        except NoDataError as error:
+            _raise_unless_too_old(error, day, client.clock())
+            return _too_old(metrics, day, calls=meter.calls)
         told = memory.remember("totals", found.absences, given=found.values)
     return Totals(found.values, {**known, **told}, bucket_end(day), meter.calls)
 
@@ -184,12 +194,14 @@ async def fetch_follows(
     Absent below 100 followers, and `not_settled` until Meta has counted, which takes up to 48 h.
     """
     end = bucket_end(day)
+    if day < oldest_day_with_metrics(client.clock()):
+        return _too_old((FOLLOWS, UNFOLLOWS), day, calls=0)
     known = skip.get(FOLLOWS_AND_UNFOLLOWS) or client.memory_of(credentials.account_id).absences("follows").get(FOLLOWS)
     if known is not None:
         return Totals({}, {FOLLOWS: known, UNFOLLOWS: known}, end, 0)
     meter = CallMeter()
 
-    async def ask(names: Metrics) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+    async def ask(names: Metrics) -> Mapping[str, Mapping[tuple[str, ...], Number]]:
         params = {**_day_params(names, day), "breakdown": "follow_type"}
         return await client.fetch(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=_read_follows, meter=meter
@@ -197,12 +209,16 @@ async def fetch_follows(
 
     memory = client.memory_of(credentials.account_id)
     async with memory.first_alone("follows"):
-        found = await ask_for(
-            (FOLLOWS_AND_UNFOLLOWS,),
-            ask,
-            suspicion=memory.suspicion("follows"),
-            explain=explain_by_followers(client, credentials, meter),
-        )
+        try:
+            found = await ask_for(
+                (FOLLOWS_AND_UNFOLLOWS,),
+                ask,
+                suspicion=memory.suspicion("follows"),
+                explain=explain_by_followers(client, credentials, meter),
+            )
+        except NoDataError as error:
+            _raise_unless_too_old(error, day, client.clock())
+            return _too_old((FOLLOWS, UNFOLLOWS), day, calls=meter.calls)
     if FOLLOWS_AND_UNFOLLOWS in found.absences:
         absence = memory.remember("follows", {FOLLOWS: found.absences[FOLLOWS_AND_UNFOLLOWS]})[FOLLOWS]
         return Totals({}, {FOLLOWS: absence, UNFOLLOWS: absence}, end, meter.calls)
@@ -214,7 +230,28 @@ async def fetch_follows(
     return Totals(values, {}, end, meter.calls)
 
 
-def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], int]]:
+def _too_old(metrics: Collection[str], day: date, *, calls: int) -> Totals:
+    """A day of absences: the API keeps nothing of it."""
+    why = Absence("history_limit", f"Instagram keeps insights for the last {HISTORY_YEARS} years only; {day} is older.")
+    return Totals({}, dict.fromkeys(metrics, why), bucket_end(day), calls)
+
+
+def _raise_unless_too_old(error: NoDataError, day: date, now: datetime) -> None:
+    """Take "older than two years" for a rule only where it is true, give or take the clocks.
+
+    Meta says it of windows in the future as well.
+    """
+    if error.reason != "history_limit":
+        raise error
+    if day >= oldest_day_with_metrics(now) + timedelta(days=_CLOCK_DAYS):
+        raise BadRequestError(
+            f"Meta refuses {day} as outside the last {HISTORY_YEARS} years, which it is not by this machine's clock. "
+            "Set the clock by NTP and ask again.",
+            origin=error.origin,
+        ) from error
+
+
+def _read_follows(answer: Json) -> dict[str, Mapping[tuple[str, ...], Number]]:
     """Empty without the metric; the metric without results when the day is too fresh to have been counted."""
     results = read_breakdown(answer, FOLLOWS_AND_UNFOLLOWS)
     return {} if results is None else {FOLLOWS_AND_UNFOLLOWS: results}
@@ -272,37 +309,46 @@ async def _ask_series(
 
     memory = client.memory_of(credentials.account_id)
     explain = explain_by_followers(client, credentials, meter)
-    return await ask_for(metrics, ask, suspicion=memory.suspicion("series"), explain=explain)
+    try:
+        return await ask_for(metrics, ask, suspicion=memory.suspicion("series"), explain=explain)
+    except NoDataError as error:
+        _raise_unless_too_old(error, days[0], client.clock())
+        return Found(absences=dict(_too_old(metrics, days[0], calls=0).absences))
 
 
-def _by_first_day(metrics: Metrics, start: date, end: date, *, today: date) -> dict[date, Metrics]:
+def _oldest_day(metric: str, now: datetime) -> date:
+    """The oldest day the API keeps of `metric`."""
+    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+    edge = oldest_day_with_metrics(now)
+    return edge if kept is None else max(edge, instagram_day(now) - timedelta(days=kept))
+
+
+def _by_first_day(metrics: Metrics, start: date, end: date, *, now: datetime) -> dict[date, Metrics]:
     """`metrics` grouped by the first day of `start` to `end` the API still has of them; those without one left out."""
     groups: dict[date, Metrics] = defaultdict(tuple)
     for metric in metrics:
-        kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
-        begin = start if kept is None else max(start, today - timedelta(days=kept))
+        begin = max(start, _oldest_day(metric, now))
         if begin <= end:
             groups[begin] += (metric,)
     return groups
 
 
-def _silent_days(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> list[date]:
+def _silent_days(metric: str, points: Collection[date], first: date, last: date, *, now: datetime) -> list[date]:
     """The days of `first` to `last` that are not among `points` though the API still has them; at most one window."""
-    kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
-    oldest = first if kept is None else max(first, today - timedelta(days=kept))
-    silent = [day for day in days_between(oldest, last) if day not in points]
+    silent = [day for day in days_between(max(first, _oldest_day(metric, now)), last) if day not in points]
     return [day for day in silent if silent[-1] - day < timedelta(days=MAX_DAYS_PER_CALL)]
 
 
-def _gap(metric: str, points: Collection[date], first: date, last: date, *, today: date) -> Absence | None:
+def _gap(metric: str, points: Collection[date], first: date, last: date, *, now: datetime) -> Absence | None:
     """Why days of `first` to `last` are not among `points`; None when none is missing."""
     missing = [day for day in days_between(first, last) if day not in points]
     if not missing:
         return None
-    silent = _silent_days(metric, points, first, last, today=today)
+    silent = _silent_days(metric, points, first, last, now=now)
     if not silent:
         kept = ACCOUNT_METRICS[metric].history_days if metric in ACCOUNT_METRICS else None
+        span = f"{HISTORY_YEARS} years" if kept is None else f"{kept} days"
         return Absence(
-            "history_limit", f"Instagram keeps {metric} for the last {kept} days only; asked for {missing[0]} on."
+            "history_limit", f"Instagram keeps {metric} for the last {span} only; asked for {missing[0]} on."
         )
     return Absence("silently_missing", f"Instagram answered without {metric} for {len(silent)} days from {silent[0]}.")

@@ -16,15 +16,16 @@ from ig_pipeline.graph_api.errors import MalformedAnswerError, Origin
 Json = Mapping[str, Any]
 
 
-def read_answer(response: httpx.Response, *, now: datetime) -> Json:
+def read_answer(response: httpx.Response, *, now: datetime, account_id: str = "") -> Json:
     """The object of a good answer. Raises the `GraphError` of a refusal, `MalformedAnswerError` for anything else.
 
-    Integers of any size stay exact: ids are beyond 2^53 (facts §3.2).
+    `account_id`: the account the call was about, "" before one is known. Integers of any size stay exact: ids are
+    beyond 2^53 (facts §3.2).
     """
     body = _parsed(response)
     if response.status_code == 200 and isinstance(body, dict) and not _is_refusal(body):
         return body
-    raise classify(response.status_code, response.headers, body, now=now)
+    raise classify(response.status_code, response.headers, body, now=now, account_id=account_id)
 
 
 def rows_of(answer: Json) -> list[Json]:

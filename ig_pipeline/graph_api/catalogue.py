@@ -1,20 +1,46 @@
 """The metrics and fields of the Graph API as data: one place for every name and every rule about it (facts §1, §2).
 
-Imports nothing of ours, so that the simulator may read the names. No request is built and no answer parsed here.
+Imports nothing of ours but the names of the logins, so that the simulator may read the names. No request is built and
+no answer parsed here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
+
+from ig_pipeline.graph_api.hosts import Login
 
 MetricType = Literal["time_series", "total_value"]
 Period = Literal["day", "lifetime"]
 ProductType = Literal["FEED", "REELS", "STORY"]
+# What a value counts. Only a percentage may have a fraction (reels_skip_rate: 48.4).
+Unit = Literal["count", "ms", "percent"]
+
+BOTH_LOGINS: frozenset[Login] = frozenset({"facebook", "instagram"})
+FACEBOOK_LOGIN: frozenset[Login] = frozenset({"facebook"})
 
 # Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist (facts §1.2).
 MIN_FOLLOWERS = 100
 FOLLOWER_COUNT_DAYS = 30
+# How far back account insights go at all, to the second; the promise is 90 days (facts §1.2).
+HISTORY_YEARS = 2
 DEMOGRAPHIC_BREAKDOWNS = ("country", "city", "age", "gender")
 DEMOGRAPHIC_TIMEFRAMES = ("this_week", "this_month")
+
+
+@dataclass(frozen=True)
+class Release:
+    """When Meta introduced a metric: the day, and the first Graph version that has it; None: all versions at once."""
+
+    on: date
+    version: str | None = None
+
+
+_V22 = Release(date(2025, 1, 21), "v22.0")
+_DECEMBER_2025 = Release(date(2025, 12, 3))
+_APRIL_2026 = Release(date(2026, 4, 22))
+_JUNE_2026 = Release(date(2026, 6, 22))
 
 
 @dataclass(frozen=True)
@@ -22,12 +48,16 @@ class AccountMetric:
     """One metric of `/{ig-user-id}/insights`.
 
     `types`: metric types it can be asked for with. `takes_metric_type`: whether the parameter may be sent at all.
-    `history_days`: days the API keeps, the current one excluded; None when undocumented (90 days are promised).
+    `history_days`: days the API keeps, the current one excluded; None where only the general edge holds.
+    `logins`: those that have it. `since`: its introduction, None when it is older than this catalogue.
     """
 
     name: str
     types: tuple[MetricType, ...]
     period: Period = "day"
+    unit: Unit = "count"
+    logins: frozenset[Login] = BOTH_LOGINS
+    since: Release | None = None
     breakdowns: tuple[str, ...] = ()
     needs_breakdown: bool = False
     history_days: int | None = None
@@ -42,11 +72,21 @@ class AccountMetric:
 
 @dataclass(frozen=True)
 class MediaMetric:
-    """One metric of `/{media-id}/insights`, period always lifetime. `unit` is `count` or `ms`."""
+    """One metric of `/{media-id}/insights`, period always lifetime.
+
+    `logins`: those that have it. `since`: its introduction, None when it is older than this catalogue.
+    `only_if_shared`: refused for posts that were not shared to Facebook. `with_ads`: organic and paid together; all
+    others are organic only. `default`: asked for with every page of posts.
+    """
 
     name: str
     product_types: frozenset[ProductType]
-    unit: Literal["count", "ms"] = "count"
+    unit: Unit = "count"
+    logins: frozenset[Login] = BOTH_LOGINS
+    since: Release | None = None
+    breakdowns: tuple[str, ...] = ()
+    only_if_shared: bool = False
+    with_ads: bool = False
     default: bool = False
 
 
@@ -62,7 +102,8 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
             history_days=FOLLOWER_COUNT_DAYS,
             min_followers=MIN_FOLLOWERS,
         ),
-        AccountMetric("views", ("total_value",), breakdowns=("follower_type", "media_product_type")),
+        # The reference calls the first one `follower_type`: a typing error, and refused (facts §1.1).
+        AccountMetric("views", ("total_value",), breakdowns=("follow_type", "media_product_type"), since=_V22),
         AccountMetric("accounts_engaged", ("total_value",)),
         AccountMetric("total_interactions", ("total_value",), breakdowns=_BY_PRODUCT),
         AccountMetric("likes", ("total_value",), breakdowns=_BY_PRODUCT),
@@ -101,6 +142,13 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
             for name in ("follower_demographics", "engaged_audience_demographics", "reached_audience_demographics")
         ),
     )
+}
+
+# The values of account breakdowns (facts §1.1); AD is the paid part. Demographics have values of their own.
+ACCOUNT_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
+    "follow_type": ("FOLLOWER", "NON_FOLLOWER", "UNKNOWN"),
+    "media_product_type": ("AD", "STORY", "REEL", "CAROUSEL_CONTAINER", "POST"),
+    "contact_button_type": ("BOOK_NOW", "CALL", "DIRECTION", "EMAIL", "INSTANT_EXPERIENCE", "TEXT", "UNDEFINED"),
 }
 
 # What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order (facts §1.1).
@@ -171,24 +219,33 @@ MEDIA_METRICS: dict[str, MediaMetric] = {
     for metric in (
         MediaMetric("saved", _POSTS, default=True),  # `saves` is the account's name for it, refused here
         MediaMetric("reach", _ALL, default=True),
-        MediaMetric("views", _ALL, default=True),
+        MediaMetric("views", _ALL, since=_V22, default=True),
         MediaMetric("shares", _ALL, default=True),
         MediaMetric("total_interactions", _ALL, default=True),
         MediaMetric("likes", _POSTS),
         MediaMetric("comments", _POSTS),
-        MediaMetric("reposts", _ALL),
+        MediaMetric("reposts", _ALL, since=_DECEMBER_2025),
         MediaMetric("follows", _FEED | _STORY),
         MediaMetric("profile_visits", _FEED | _STORY),
-        MediaMetric("profile_activity", _FEED | _STORY),
+        MediaMetric("profile_activity", _FEED | _STORY, breakdowns=("action_type",)),
         MediaMetric("ig_reels_avg_watch_time", _REELS, unit="ms"),
         MediaMetric("ig_reels_video_view_total_time", _REELS, unit="ms"),
-        MediaMetric("reels_skip_rate", _REELS),
+        MediaMetric("reels_skip_rate", _REELS, unit="percent", since=_DECEMBER_2025),
         MediaMetric("replies", _STORY),
-        MediaMetric("navigation", _STORY),
-        MediaMetric("link_clicks", _STORY),
-        MediaMetric("facebook_views", _REELS),  # refused when the reel was not shared to Facebook
-        MediaMetric("crossposted_views", _REELS),  # likewise
+        MediaMetric("navigation", _STORY, breakdowns=("story_navigation_action_type",)),
+        MediaMetric("link_clicks", _STORY, logins=FACEBOOK_LOGIN, since=_JUNE_2026),
+        MediaMetric("facebook_views", _ALL, since=_APRIL_2026, only_if_shared=True),
+        MediaMetric("crossposted_views", _REELS, only_if_shared=True),
+        MediaMetric("total_views", _ALL, logins=FACEBOOK_LOGIN, since=_APRIL_2026, with_ads=True),
+        MediaMetric("total_likes", _POSTS, logins=FACEBOOK_LOGIN, since=_APRIL_2026, with_ads=True),
+        MediaMetric("total_comments", _POSTS, logins=FACEBOOK_LOGIN, since=_APRIL_2026, with_ads=True),
     )
+}
+
+# The values of media breakdowns: the story's come in lower case, whatever the reference prints (facts §2.2).
+MEDIA_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
+    "action_type": ("BIO_LINK_CLICKED", "CALL", "DIRECTION", "EMAIL", "OTHER", "TEXT"),
+    "story_navigation_action_type": ("tap_forward", "tap_back", "tap_exit", "swipe_forward"),
 }
 
 # The API's own list for media, v25, in its order (facts §2.2). `impressions` is listed but removed since 2025-04-21.
@@ -221,7 +278,12 @@ MEDIA_METRIC_VOCABULARY = (
 
 # Asked for with every page of posts: accepted for feed posts and reels alike.
 DEFAULT_MEDIA_METRICS = tuple(name for name, metric in MEDIA_METRICS.items() if metric.default)
-STORY_METRICS = tuple(name for name, metric in MEDIA_METRICS.items() if "STORY" in metric.product_types)
+# What the table of stories keeps: the organic metrics every story has, shared to Facebook or not.
+STORY_METRICS = tuple(
+    name
+    for name, metric in MEDIA_METRICS.items()
+    if "STORY" in metric.product_types and not metric.only_if_shared and not metric.with_ads
+)
 
 MEDIA_FIELDS = (
     "id",
@@ -264,11 +326,26 @@ PROFILE_FIELDS = (
 MAX_MEDIA = 10_000
 
 
-def media_metrics_for(product_type: str | None) -> tuple[str, ...]:
-    """Every metric the API gives for a post of `product_type`; for an unknown or missing one, those all types have."""
+def media_metrics_for(product_type: str | None, login: Login) -> tuple[str, ...]:
+    """Every metric `login` gives for any post of `product_type`; for an unknown or missing type, those all types have.
+
+    Without those that only posts shared to Facebook have: one such post less would refuse the whole call.
+    """
     return tuple(
         name
         for name, metric in MEDIA_METRICS.items()
         if (product_type in metric.product_types if product_type in _ALL else metric.product_types >= _POSTS)
-        and name not in {"facebook_views", "crossposted_views"}
+        and login in metric.logins
+        and not metric.only_if_shared
     )
+
+
+def story_metrics_for(login: Login) -> tuple[str, ...]:
+    """Those of `STORY_METRICS` that `login` has; any other would refuse the whole call."""
+    return tuple(name for name in STORY_METRICS if login in MEDIA_METRICS[name].logins)
+
+
+def unit_of(metric: str) -> Unit | None:
+    """What the values of a metric count, of an account or of a post; None for a metric not in this catalogue."""
+    known = MEDIA_METRICS.get(metric) or ACCOUNT_METRICS.get(metric)
+    return known.unit if known else None

@@ -4,12 +4,12 @@ Statuses are unreliable (a rate limit comes as 400, 403 or 429) and codes may be
 tells. Pure; what to do about an error is decided by those who catch it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.graph_api.errors import (
     BadRequestError,
     BadRequestRule,
@@ -26,6 +26,7 @@ from ig_pipeline.graph_api.errors import (
     TokenDeadError,
     TransientError,
 )
+from ig_pipeline.graph_api.usage import regain_time
 
 # Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
 DEFAULT_BLOCK = timedelta(minutes=15)
@@ -37,7 +38,7 @@ _RATE_LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _APP_WIDE_CODES = frozenset({4})
 _TOKEN_CODES = frozenset({102, 104, 190})
 _TRANSIENT_CODES = frozenset({1, 2})
-_BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE = 2108006, 33, 2874010
+_BEFORE_CONVERSION, _OBJECT_GONE, _TOO_FEW_PEOPLE, _NOT_SHARED = 2108006, 33, 2874010, 2207086
 _CODE_USED_SUBCODES = frozenset({36007, 36008, 36009})  # expired, for another redirect, used before
 
 _RECONNECT = "Please connect Instagram again."
@@ -55,8 +56,18 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
     ),
 }
 
+_NO_DATA: Mapping[AbsenceReason, str] = {
+    "before_conversion": "Posted before the account became professional: Instagram never has insights for it.",
+    "too_few_people": "Fewer than 100 people: Instagram gives no demographics yet.",
+    "not_shared_to_facebook": "Not shared to Facebook: Instagram has no views of it there.",
+    "too_few_viewers": "Too few viewers: Instagram shows no insights for it.",
+    "history_limit": "Instagram keeps an account's insights for the last two years only.",
+}
+
 _GONE_WORDING = re.compile(r"Unsupported get request\. Object with ID|Object does not exist, cannot be loaded due to")
-_CODE_PREFIX = re.compile(r"^\s*\(#(\d+)\)")
+_CODE_PREFIX = re.compile(r"^\s*\(#(-?\d+)\)")
+_INTEGER = re.compile(r"-?[0-9]+")
+_TWO_YEARS = re.compile(r"available for the last (?:2|two) years", re.I)
 _SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
 _ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
 _BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
@@ -84,6 +95,7 @@ class _Answer:
     title: str
     headers: Mapping[str, str]
     now: datetime
+    account_id: str
 
     @property
     def code(self) -> int | None:
@@ -94,45 +106,36 @@ class _Answer:
         return self.origin.subcode
 
 
-def classify(status: int, headers: Mapping[str, str], body: object, *, now: datetime) -> GraphError:
+def classify(
+    status: int, headers: Mapping[str, str], body: object, *, now: datetime, account_id: str = ""
+) -> GraphError:
     """The error an answer means; it is returned, not raised.
 
     `body` is the parsed JSON, or None (or text) when there was none; `headers` are read without regard to case;
-    `now` (UTC) is what a regain time in minutes counts from.
+    `now` (UTC) is what a regain time in minutes counts from; `account_id`: the account the call
+    was about, "" before one is known.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     if not isinstance(body, Mapping):
-        return _without_envelope(status, lowered, now)
+        return _without_envelope(status, lowered, now, account_id)
     if "error_message" in body:
         return _login_error(status, body)
     envelope = body.get("error")
     if not isinstance(envelope, Mapping):
-        return _without_envelope(status, lowered, now)
-    answer = _read(status, lowered, envelope, now)
+        return _without_envelope(status, lowered, now, account_id)
+    answer = _read(status, lowered, envelope, now, account_id)
     if not answer.message and answer.code is None and answer.subcode is None:
-        return _without_envelope(status, lowered, now)
-    for decide in (_rate_limited, _token_dead, _app_unknown, _by_subcode, _by_code):
+        return _without_envelope(status, lowered, now, account_id)
+    for decide in (_rate_limited, _token_dead, _app_unknown, _no_data, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
             return error
     return _bad_request(answer)
 
 
-def regain_time(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    """When access comes back by `X-Business-Use-Case-Usage` (minutes; facts §4); None when no block is named."""
-    usage = _json_object(headers.get("x-business-use-case-usage"))
-    minutes = [
-        entry.get("estimated_time_to_regain_access", 0)
-        for entries in usage.values()
-        if isinstance(entries, list)
-        for entry in entries
-        if isinstance(entry, Mapping)
-    ]
-    longest = max((m for m in minutes if isinstance(m, int | float)), default=0)
-    return now + timedelta(minutes=longest) if longest > 0 else None
-
-
-def _read(status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime) -> _Answer:
+def _read(
+    status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime, account_id: str
+) -> _Answer:
     message = str(envelope.get("message") or "")
     title = str(envelope.get("error_user_title") or "")
     prefix = _CODE_PREFIX.match(message)
@@ -151,6 +154,7 @@ def _read(status: int, headers: Mapping[str, str], envelope: Mapping[str, object
         title=title,
         headers=headers,
         now=now,
+        account_id=account_id,
     )
 
 
@@ -171,7 +175,7 @@ def _rate_limited(answer: _Answer) -> GraphError | None:
         return None
     return RateLimitedError(
         f"Meta's rate limit is reached: {answer.message} Nothing more is asked until access returns.",
-        retry_at=_retry_at(answer.headers, answer.now),
+        retry_at=_retry_at(answer.headers, answer.now, answer.account_id, answer.code),
         scope="app" if answer.code in _APP_WIDE_CODES else "account",
         origin=answer.origin,
     )
@@ -200,17 +204,23 @@ def _app_unknown(answer: _Answer) -> GraphError | None:
     return BadRequestError(sentence, rule="app_credentials", origin=answer.origin)
 
 
+def _no_data(answer: _Answer) -> GraphError | None:
+    """Refusals that name a rule by which there is no value."""
+    code, subcode, message = answer.code, answer.subcode, answer.message
+    before = subcode == _BEFORE_CONVERSION or answer.title.startswith("Media posted before business account")
+    rules: tuple[tuple[bool, AbsenceReason], ...] = (
+        (before, "before_conversion"),
+        (subcode == _TOO_FEW_PEOPLE or message == "Not enough users", "too_few_people"),
+        # "Fatal" is all Meta says; the metric is among those the catalogue calls `only_if_shared`.
+        (subcode == _NOT_SHARED, "not_shared_to_facebook"),
+        (code == 10 and "Not enough viewers" in message, "too_few_viewers"),
+        (code == 100 and _TWO_YEARS.search(message) is not None, "history_limit"),
+    )
+    reason = next((reason for holds, reason in rules if holds), None)
+    return None if reason is None else NoDataError(_NO_DATA[reason], reason=reason, origin=answer.origin)
+
+
 def _by_subcode(answer: _Answer) -> GraphError | None:
-    if answer.subcode == _BEFORE_CONVERSION or answer.title.startswith("Media posted before business account"):
-        return NoDataError(
-            "Posted before the account became professional: Instagram never has insights for it.",
-            reason="before_conversion",
-            origin=answer.origin,
-        )
-    if answer.subcode == _TOO_FEW_PEOPLE or answer.message == "Not enough users":
-        return NoDataError(
-            "Fewer than 100 people: Instagram gives no demographics yet.", reason="too_few_people", origin=answer.origin
-        )
     if answer.subcode == _OBJECT_GONE or _GONE_WORDING.search(answer.message):
         return ObjectGoneError(
             f"{answer.message} It was deleted, or this connection may not see it.", origin=answer.origin
@@ -222,10 +232,6 @@ def _by_subcode(answer: _Answer) -> GraphError | None:
 
 def _by_code(answer: _Answer) -> GraphError | None:
     code, message = answer.code, answer.message
-    if code == 10 and "Not enough viewers" in message:
-        return NoDataError(
-            "Too few viewers: Instagram shows no insights for it.", reason="too_few_viewers", origin=answer.origin
-        )
     if code in {3, 10} or (code is not None and 200 <= code <= 299):
         return _permission_missing(answer, None)
     if "Unsupported request - method type" in message:
@@ -282,14 +288,15 @@ def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
     return BadRequestError(f"Instagram's login refuses the request: {message}", origin=origin)
 
 
-def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) -> GraphError:
+def _without_envelope(status: int, headers: Mapping[str, str], now: datetime, account_id: str) -> GraphError:
     """Not the Graph API's own words. Its limits always come with a code: a bare 429 is a gateway's, of the moment."""
     origin = Origin(status=status)
     wait = _seconds(headers.get("retry-after"))
-    if status == 429 and (regain_time(headers, now) is not None or (wait or 0) > _SHORT_WAIT):
+    named = regain_time(headers, now, account_id=account_id)
+    if status == 429 and (named is not None or (wait or 0) > _SHORT_WAIT):
         return RateLimitedError(
             "Meta's rate limit is reached. Nothing more is asked until access returns.",
-            retry_at=_retry_at(headers, now),
+            retry_at=_retry_at(headers, now, account_id, None),
             scope="account",
             origin=origin,
         )
@@ -299,8 +306,8 @@ def _without_envelope(status: int, headers: Mapping[str, str], now: datetime) ->
     return MalformedAnswerError(f"The answer (HTTP {status}, {kind}) is not what the Graph API sends.", origin=origin)
 
 
-def _retry_at(headers: Mapping[str, str], now: datetime) -> datetime:
-    named = regain_time(headers, now)
+def _retry_at(headers: Mapping[str, str], now: datetime, account_id: str, code: int | None) -> datetime:
+    named = regain_time(headers, now, account_id=account_id, code=code)
     if named is not None:
         return named
     seconds = _seconds(headers.get("retry-after"))
@@ -316,14 +323,4 @@ def _integer(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
-
-
-def _json_object(text: str | None) -> Mapping[str, object]:
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, Mapping) else {}
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else None

@@ -217,7 +217,7 @@ class GraphClient:
                 response = await self._exchange(request)
                 # While the place is held: those who wait for it must know of a block before they call.
                 self._throttle.observe(request.account_id, response.headers)
-                answer = read_answer(response, now=self.clock())
+                answer = read_answer(response, now=self.clock(), account_id=request.account_id)
             except GraphError as error:
                 outcome = type(error).__name__
                 if isinstance(error, RateLimitedError):

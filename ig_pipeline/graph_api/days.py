@@ -1,12 +1,14 @@
 """Instagram's day: midnight to midnight in America/Los_Angeles, for every account on earth (facts §1.2).
 
 Pure calendar arithmetic between days, instants and the `since`/`until` of a request.
-Knows no metric, no HTTP and no clock: "now" is always an argument.
+Knows no single metric, no HTTP and no clock: "now" is always an argument.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from ig_pipeline.graph_api.catalogue import HISTORY_YEARS
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
@@ -69,6 +71,26 @@ def posts_window(first: date, last: date) -> tuple[int, int]:
 def last_complete_day(now: datetime) -> date:
     """Yesterday, as Instagram counts: the newest day that has ended at `now`."""
     return instagram_day(now) - _DAY
+
+
+def history_begins(now: datetime) -> datetime:
+    """The instant (UTC) before which no request for account insights may begin: exactly two years before `now`."""
+    instant = _aware(now).astimezone(UTC)
+    year = instant.year - HISTORY_YEARS
+    try:
+        return instant.replace(year=year)
+    except ValueError:  # there is no 29 February two years before one
+        return instant.replace(year=year, month=3, day=1)
+
+
+def oldest_day_with_metrics(now: datetime) -> date:
+    """The oldest day whose account insights can be asked for at `now`: the first whose window begins late enough.
+
+    The window of totals decides for series as well: it begins some hours before theirs, and a day is had whole or not.
+    """
+    edge = history_begins(now)
+    day = edge.date() - _DAY
+    return day if total_value_window(day)[0] >= edge.timestamp() else day + _DAY
 
 
 def days_between(first: date, last: date) -> list[date]:

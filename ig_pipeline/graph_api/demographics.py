@@ -20,7 +20,7 @@ from ig_pipeline.graph_api.catalogue import (
 )
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.days import days_between, instagram_day, series_window, windows_of
-from ig_pipeline.graph_api.insight_values import read_breakdown, read_parts
+from ig_pipeline.graph_api.insight_values import Number, read_breakdown, read_parts
 from ig_pipeline.graph_api.metric_fallback import Found, Metrics, ask_for
 
 # The newest two days come back empty.
@@ -31,7 +31,7 @@ _COUNTED_AFTER = timedelta(days=2)
 class Demographics:
     """`values[metric, breakdown]`: people by value of the breakdown, e.g. `{"US": 120}`; `absences` by metric."""
 
-    values: Mapping[tuple[str, str], Mapping[str, int]]
+    values: Mapping[tuple[str, str], Mapping[str, Number]]
     absences: Mapping[str, Absence]
     calls: int
 
@@ -40,7 +40,7 @@ class Demographics:
 class OnlineFollowers:
     """`values[day][hour]`: followers online in an hour (0 to 23, as Meta counts them) of a Pacific day."""
 
-    values: Mapping[date, Mapping[int, int]]
+    values: Mapping[date, Mapping[int, Number]]
     absences: Mapping[str, Absence]
     calls: int
 
@@ -62,7 +62,7 @@ async def fetch_demographics(
     meter = CallMeter()
     absences = {metric: absence for metric, absence in skip.items() if metric in metrics}
     unexplained: dict[str, Absence] = {}
-    values: dict[tuple[str, str], Mapping[str, int]] = {}
+    values: dict[tuple[str, str], Mapping[str, Number]] = {}
     of_now = [metric for metric in metrics if metric == FOLLOWER_DEMOGRAPHICS]
     of_a_time = [metric for metric in metrics if metric != FOLLOWER_DEMOGRAPHICS]
     for breakdown in breakdowns:
@@ -77,9 +77,9 @@ async def fetch_demographics(
 
 async def _ask_demographics(
     client: GraphClient, credentials: Credentials, metrics: Metrics, params: Mapping[str, str], meter: CallMeter
-) -> Found[Mapping[str, int]]:
-    async def ask(names: Metrics) -> dict[str, Mapping[str, int]]:
-        def parse(answer: Json) -> dict[str, Mapping[str, int]]:
+) -> Found[Mapping[str, Number]]:
+    async def ask(names: Metrics) -> dict[str, Mapping[str, Number]]:
+        def parse(answer: Json) -> dict[str, Mapping[str, Number]]:
             results = {name: read_breakdown(answer, name) for name in names}
             return {name: _by_value(found) for name, found in results.items() if found is not None}
 
@@ -107,11 +107,13 @@ async def fetch_online_followers(
         return OnlineFollowers({}, {ONLINE_FOLLOWERS: skip[ONLINE_FOLLOWERS]}, 0)
     meter = CallMeter()
     oldest = instagram_day(client.clock()) - timedelta(days=ACCOUNT_METRICS[ONLINE_FOLLOWERS].history_days or 0)
-    values: dict[date, Mapping[int, int]] = {}
+    values: dict[date, Mapping[int, Number]] = {}
     for window in windows_of(max(first, oldest), last):
         since, until = series_window(*window)
 
-        async def ask(names: Metrics, since: int = since, until: int = until) -> dict[str, dict[date, dict[str, int]]]:
+        async def ask(
+            names: Metrics, since: int = since, until: int = until
+        ) -> dict[str, dict[date, dict[str, Number]]]:
             params: dict[str, str | int] = {"metric": names[0], "period": "lifetime", "since": since, "until": until}
             return await client.fetch(
                 f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_parts, meter=meter
@@ -147,5 +149,5 @@ def _days_missing(values: Collection[date], first: date, last: date, oldest: dat
     }
 
 
-def _by_value(results: Mapping[tuple[str, ...], int]) -> dict[str, int]:
+def _by_value(results: Mapping[tuple[str, ...], Number]) -> dict[str, Number]:
     return {", ".join(names): people for names, people in results.items()}

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from ig_pipeline.graph_api.absences import Absence
+from ig_pipeline.graph_api.absences import Absence, AbsenceReason
 from ig_pipeline.graph_api.answers import Json
+from ig_pipeline.graph_api.catalogue import MEDIA_METRICS
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.errors import (
     AmbiguousRefusalError,
@@ -33,6 +34,8 @@ REFUSALS = (BadRequestError, NoDataError, PermissionMissingError, ObjectGoneErro
 _FEW = 6
 # A permission that so many posts lack, and all that were asked, is the account's and not a post's.
 _ACCOUNT_WIDE = 3
+# Rules about a post as a whole. Any other is about one of its metrics, and the post has the rest.
+_OF_THE_POST: frozenset[AbsenceReason] = frozenset({"before_conversion", "too_few_viewers"})
 BEFORE_CONVERSION = Absence(
     "before_conversion", "Posted before the account became professional: Instagram never has insights for it."
 )
@@ -92,9 +95,9 @@ class InsightSearch:
         return () if "insights" in refused else tuple(name for name in self.metrics if name not in refused)
 
     def without_named(self, refusal: GraphError) -> Metrics:
-        """What the refused page may be asked for instead; empty when the refusal names no metric."""
+        """What the refused page may be asked for instead; empty when the refusal tells of no metric."""
         asked = self.safe
-        named = refusal.culprits_among(asked) if isinstance(refusal, BadRequestError) else ()
+        named = _metrics_of(refusal, asked)
         return tuple(name for name in asked if name not in named) if named else ()
 
     async def after_page(self, posts: list[Media], *, given: Metrics) -> list[Media]:
@@ -172,7 +175,7 @@ class InsightSearch:
         if len(posts) == 1:
             await self._blame(posts[0], metrics, refusal)
             return False
-        if len(posts) <= _FEW and not isinstance(refusal, NoDataError):
+        if len(posts) <= _FEW and not _is_of_the_post(refusal):
             for post in posts:
                 await self._ask_alone(post, metrics)
             return False
@@ -212,16 +215,19 @@ class InsightSearch:
 
     async def _blame(self, post: Media, metrics: Metrics, refusal: GraphError) -> None:
         """`post` alone was refused: record why, and get what it can give besides."""
-        if isinstance(refusal, NoDataError):
-            self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", refusal)
-            if refusal.reason == "before_conversion":
-                self._cut = max(post.timestamp, self._cut or post.timestamp)
+        if isinstance(refusal, NoDataError) and _is_of_the_post(refusal):
+            self._record_whole(post, refusal)
             return
-        named = refusal.culprits_among(metrics) if isinstance(refusal, BadRequestError) else ()
+        named = _metrics_of(refusal, metrics)
         self._absent.setdefault(post.id, {}).update({name: absence_of(name, refusal) for name in named})
         rest = tuple(name for name in metrics if name not in named)
         if rest:
             await self._ask_alone(post, rest)
+
+    def _record_whole(self, post: Media, refusal: NoDataError) -> None:
+        self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", refusal)
+        if refusal.reason == "before_conversion":
+            self._cut = max(post.timestamp, self._cut or post.timestamp)
 
     async def _ask_alone(self, post: Media, metrics: Metrics) -> None:
         if post.id in self._refused_whole:
@@ -231,7 +237,7 @@ class InsightSearch:
                 self._client, self._credentials, post.id, metrics, meter=self._meter
             )
         except NoDataError as error:
-            await self._blame(post, metrics, error)
+            self._record_whole(post, error)
         except REFUSALS as error:
             self._absent.setdefault(post.id, {})["insights"] = absence_of("insights", error)
             self._refused_whole[post.id] = error
@@ -263,6 +269,19 @@ class InsightSearch:
 
     def _is_before_cut(self, post: Media) -> bool:
         return self._cut is not None and post.timestamp <= self._cut
+
+
+def _is_of_the_post(refusal: GraphError) -> bool:
+    return isinstance(refusal, NoDataError) and refusal.reason in _OF_THE_POST
+
+
+def _metrics_of(refusal: GraphError, asked: Metrics) -> Metrics:
+    """The metrics of `asked` a refusal is about, by its words or by its rule; empty when neither tells."""
+    if isinstance(refusal, BadRequestError):
+        return refusal.culprits_among(asked)
+    if isinstance(refusal, NoDataError) and refusal.reason == "not_shared_to_facebook":
+        return tuple(name for name in asked if name in MEDIA_METRICS and MEDIA_METRICS[name].only_if_shared)
+    return ()
 
 
 def _read_nodes(rows: list[Json]) -> list[MediaNode]:

@@ -28,7 +28,7 @@ Ask = Callable[[Metrics], Awaitable[Mapping[str, T]]]
 # with one lossy answer in fifty, one such question would call every 2,400th metric missing, three one in 6 million.
 RE_ASKS = 3
 # Reasons that may hold for one metric and not for its neighbour; the others are about the object as a whole.
-_OF_A_METRIC = frozenset({"too_few_people", "too_few_followers"})
+_OF_A_METRIC = frozenset({"too_few_people", "too_few_followers", "not_shared_to_facebook"})
 # Refusals that are about the request as a whole; no metric is to blame.
 _OF_THE_REQUEST = frozenset({"app_secret_proof", "app_credentials", "range_too_long"})
 # Refusals that name no rule.

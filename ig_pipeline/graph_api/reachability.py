@@ -1,44 +1,86 @@
-"""Whether Meta answers from this machine, and what time it has there. Asks without a token and reads no body.
+"""What Meta tells without a token: that it answers from here, what time it has, and whether it serves a version.
 
-One look for `doctor`: no retries, short patience. Real work goes through `client`.
+One look for `doctor`: no retries, short time-out. Real work goes through `client`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 
 from ig_pipeline.clock import Clock
-from ig_pipeline.graph_api.errors import UnreachableError
+from ig_pipeline.graph_api.answers import read_answer
+from ig_pipeline.graph_api.errors import GraphError, UnreachableError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 
-_PATIENCE_S = 6.0
+_TIMEOUT_S = 6.0
+# How Meta asks for a token: in 2500 for `/me`, in 104 for anything else. The path was understood, the version with it.
+_ASKS_FOR_A_TOKEN = frozenset({104, 190, 2500})
+_UNKNOWN_PATH = "Unknown path components"  # also 2500
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """An answer, whatever it says. `ahead_s`: by how much our clock is ahead of Meta's; None without a Date header."""
+    """An answer, whatever it says.
+
+    `ahead_s`: by how much our clock is ahead of Meta's; None without a Date header. `serves_version`: whether Meta
+    knows the version that was asked for; None when the answer does not tell. It knows dead versions as well, and
+    serves another in their place (facts §0).
+    """
 
     host: str
     milliseconds: int
     ahead_s: float | None
+    serves_version: bool | None
 
 
 def look(hosts: MetaHosts, login: Login, *, clock: Clock, transport: httpx.BaseTransport | None = None) -> Sighting:
-    """Ask the login's Graph host for anything. Raises `UnreachableError`.
+    """Ask the login's Graph host who we are, without a token. Raises `UnreachableError`.
 
     Any status will do: without a token Meta answers 400, and that is an answer.
     """
-    url = httpx.URL(hosts.graph(login, ""))
+    url = httpx.URL(hosts.graph(login, "me"))
     try:
-        with httpx.Client(timeout=_PATIENCE_S, transport=transport) as http:
+        with httpx.Client(timeout=_TIMEOUT_S, transport=transport) as http:
             answer = http.get(url)
     except httpx.HTTPError as error:
         raise UnreachableError(
             f"{url.host} does not answer ({type(error).__name__}). Check network, proxy and IG_PIPELINE_GRAPH_URL."
         ) from None
-    return Sighting(url.host, round(answer.elapsed.total_seconds() * 1000), _ahead(answer, clock()))
+    now = clock()
+    milliseconds = round(answer.elapsed.total_seconds() * 1000)
+    return Sighting(url.host, milliseconds, _ahead(answer, now), _serves_version(answer, now))
+
+
+def newest_served(
+    hosts: MetaHosts,
+    login: Login,
+    versions: Iterable[str],
+    *,
+    clock: Clock,
+    transport: httpx.BaseTransport | None = None,
+) -> str | None:
+    """The first of `versions` that Meta serves, asked for one by one; None when none is, or Meta stops answering."""
+    for version in versions:
+        try:
+            seen = look(replace(hosts, version=version), login, clock=clock, transport=transport)
+        except UnreachableError:
+            return None
+        if seen.serves_version:
+            return version
+    return None
+
+
+def _serves_version(answer: httpx.Response, now: datetime) -> bool | None:
+    try:
+        read_answer(answer, now=now)
+    except GraphError as error:
+        if _UNKNOWN_PATH in str(error):
+            return False
+        return True if error.origin.code in _ASKS_FOR_A_TOKEN else None
+    return None
 
 
 def _ahead(answer: httpx.Response, now: datetime) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.catalogue import STORY_FIELDS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import STORY_FIELDS, story_metrics_for
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.errors import MalformedAnswerError, PermissionMissingError
 from ig_pipeline.graph_api.media_insights import REFUSALS, fetch_post_insights
@@ -33,13 +33,15 @@ async def fetch_stories(
     client: GraphClient,
     credentials: Credentials,
     *,
-    metrics: tuple[str, ...] = STORY_METRICS,
+    metrics: tuple[str, ...] | None = None,
     with_insights: bool = True,
 ) -> Stories:
     """All live stories with the values of `metrics`; what a story cannot give stands in its `absences`.
 
-    Raises `GraphError`; a permission that every one of several stories lacks is the account's.
+    `metrics`: None for those the account's login has. Raises `GraphError`; a permission that every one of several
+    stories lacks is the account's.
     """
+    metrics = story_metrics_for(credentials.login) if metrics is None else metrics
     meter = CallMeter()
     listing = Listing(client, f"{credentials.account_id}/stories", credentials=credentials, meter=meter)
     items: list[Media] = []

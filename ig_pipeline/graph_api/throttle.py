@@ -5,20 +5,21 @@ Limits are per account and per app; several processes share nothing here but the
 """
 
 import asyncio
-import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ig_pipeline.clock import Clock
-from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, regain_time
+from ig_pipeline.graph_api.classify import DEFAULT_BLOCK
 from ig_pipeline.graph_api.errors import RateLimitedError, RateLimitScope
+from ig_pipeline.graph_api.usage import app_percent, instagram_percent, regain_time
 
 Sleep = Callable[[float], Awaitable[None]]
 
-_APP = ""  # no account has an empty id
+# Neither an account's id nor the empty one of calls before an account is known: a limit those reach is their own.
+_APP = "app"
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,21 @@ class Throttle:
                 yield
 
     def observe(self, account_id: str, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's headers; full usage stops the account (or the app) before Meta has to."""
+        """Learn from an answer's headers; full usage stops the account (or the app) before Meta has to.
+
+        Only Instagram's own usage counts, and only that of this account; the app's header names no time to return.
+        """
         now = self._clock()
-        app = _percentages([_parsed(headers.get("x-app-usage"))])
-        business = _percentages(_business_entries(_parsed(headers.get("x-business-use-case-usage"))))
-        for key, usage in ((_APP, app), (account_id, business)):
+        spent = (
+            (_APP, app_percent(headers), None),
+            (account_id, instagram_percent(headers, account_id), regain_time(headers, now, account_id=account_id)),
+        )
+        for key, usage, returns_at in spent:
             if usage is None:
                 continue
             self._states[key].usage = usage
             if usage >= 100:
-                self._block(key, regain_time(headers, now) or now + DEFAULT_BLOCK)
+                self._block(key, returns_at or now + DEFAULT_BLOCK)
 
     def block(self, account_id: str, error: RateLimitedError) -> None:
         """Meta said stop: the account, or with scope `app` everybody, until `error.retry_at`."""
@@ -120,30 +126,3 @@ class Throttle:
         start = max(now, state.next_call or now)
         state.next_call = start + timedelta(seconds=pause)
         await self._sleep((state.next_call - now).total_seconds())
-
-
-def _percentages(entries: list[Mapping[str, object]]) -> float | None:
-    """The greatest percentage in usage entries: any of the three that reaches 100 throttles; None without one."""
-    values = [
-        float(value)
-        for entry in entries
-        for name in ("call_count", "total_cputime", "total_time")
-        if isinstance(value := entry.get(name), int | float)
-    ]
-    return max(values, default=None)
-
-
-def _business_entries(usage: Mapping[str, object]) -> list[Mapping[str, object]]:
-    return list(_mappings(entry for entries in usage.values() if isinstance(entries, list) for entry in entries))
-
-
-def _mappings(values: Iterator[object]) -> Iterator[Mapping[str, object]]:
-    return (value for value in values if isinstance(value, Mapping))
-
-
-def _parsed(header: str | None) -> Mapping[str, object]:
-    try:
-        value = json.loads(header) if header else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, Mapping) else {}

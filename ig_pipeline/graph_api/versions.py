@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 SOURCE = "https://developers.facebook.com/docs/graph-api/changelog/versions"
-CHECKED_ON = date(2026, 11, 20)
+CHECKED_ON = date(2026, 11, 25)
 
 # Version → last day it is served; None: not announced. From SOURCE, as of CHECKED_ON.
 SWITCHED_OFF: dict[str, date | None] = {
@@ -19,8 +19,11 @@ SWITCHED_OFF: dict[str, date | None] = {
     "v24.0": date(2028, 2, 18),
     "v25.0": date(2028, 7, 29),
     "v26.0": None,
+    "v27.0": None,
 }
 WARN_BEFORE = timedelta(days=90)
+# Versions beyond the table that are worth asking Meta for: it brings out some four a year.
+_YET_UNKNOWN = 4
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,32 @@ class VersionWarning:
     sentence: str
 
 
-def version_warning(version: str, today: date) -> VersionWarning | None:
-    """A warning when `version` (`v25.0`) is switched off, will be within 90 days, or is not known; else None."""
-    newest = max(SWITCHED_OFF, key=_number)
+def newest_known() -> str:
+    """The newest version of the table."""
+    return max(SWITCHED_OFF, key=_number)
+
+
+def is_newer_than_known(version: str) -> bool:
+    """Whether the table can say nothing of `version`."""
+    return _number(version) > _number(newest_known())
+
+
+def worth_asking_for() -> list[str]:
+    """Versions Meta may serve, newest first: some the table does not know yet, and those it does."""
+    newest = _number(newest_known())[0]
+    unknown = [f"v{number}.0" for number in range(newest + _YET_UNKNOWN, newest, -1)]
+    return [*unknown, *sorted(SWITCHED_OFF, key=_number, reverse=True)]
+
+
+def version_warning(version: str, today: date, *, move_to: str | None = None) -> VersionWarning | None:
+    """A warning when `version` (`v25.0`) is switched off, will be within 90 days, or is not known; else None.
+
+    `move_to`: the version it advises; None for the newest of the table.
+    """
+    newest = move_to or newest_known()
     if version not in SWITCHED_OFF:
-        if _number(version) > _number(newest):
-            return None  # newer than this table
+        if is_newer_than_known(version):
+            return None
         gone = f"Graph API {version} was switched off before {min(SWITCHED_OFF, key=_number)}."
         return VersionWarning(version, None, f"{gone} Set IG_PIPELINE_GRAPH_VERSION to {newest}. See {SOURCE}.")
     end = SWITCHED_OFF[version]

@@ -6,7 +6,7 @@ Which requests are legal is decided in `insight_rules`, what is true in `account
 from datetime import date, datetime, timedelta
 from itertools import product
 
-from ig_pipeline.graph_api.catalogue import ACCOUNT_METRICS, DEMOGRAPHICS, MIN_FOLLOWERS
+from ig_pipeline.graph_api.catalogue import ACCOUNT_BREAKDOWN_VALUES, ACCOUNT_METRICS, DEMOGRAPHICS, MIN_FOLLOWERS
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.audience import FEWEST, demographics, online_by_hour, people_behind
@@ -17,13 +17,6 @@ from ig_pipeline.simulator.requests import Call, Json
 from ig_pipeline.simulator.titles import description_of, title_of
 from ig_pipeline.simulator.tokens import Login
 
-_PRODUCTS = ("POST", "CAROUSEL_CONTAINER", "REEL", "STORY")
-_SPLITS = {
-    "media_product_type": _PRODUCTS,
-    "follow_type": ("FOLLOWER", "NON_FOLLOWER"),
-    "follower_type": ("FOLLOWER", "NON_FOLLOWER"),
-    "contact_button_type": ("CALL", "DIRECTION", "EMAIL", "TEXT", "UNDEFINED"),
-}
 _SPANS = {"week": 7, "days_28": 28}
 # The last days of online_followers come back empty (facts §1.1).
 _ONLINE_LAGS = timedelta(days=2)
@@ -121,7 +114,7 @@ def _follows(account: Account, days: list[date], now: datetime) -> Json:
 
 def _split(account: Account, metric: str, breakdowns: tuple[str, ...], value: int) -> list[Json]:
     """`value` in parts that add up to it, one for each combination; parts of nothing are left out."""
-    cells = list(product(*(_SPLITS[name] for name in breakdowns)))
+    cells = list(product(*(ACCOUNT_BREAKDOWN_VALUES[name] for name in breakdowns)))
     weights = [between(0.2, 1, account.key, metric, *cell) for cell in cells]
     parts = [int(value * weight / sum(weights)) for weight in weights]
     parts[0] += value - sum(parts)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.refusals import RefusalError
 from ig_pipeline.simulator.requests import Answer, Call
-from ig_pipeline.simulator.versions import is_version
+from ig_pipeline.simulator.versions import split_version
 
 MOST = 50
 
@@ -32,10 +32,9 @@ def _part(call: Call, part: Mapping[str, Any]) -> Call:
     url = urlsplit(str(part.get("relative_url", "")))
     if not part.get("relative_url") and "method" not in part:
         raise refusals.parameter_missing("relative_url")
-    first, _, rest = url.path.strip("/").partition("/")
+    _, path = split_version(url.path.strip("/"))
     params = {**dict(parse_qsl(url.query)), **dict(parse_qsl(str(part.get("body", ""))))}
     token = params.pop("access_token", None) or call.token
-    path = rest if is_version(first) else url.path.strip("/")
     return replace(call, method=str(part.get("method", "GET")).upper(), path=path, params=params, token=token)
 
 

@@ -4,6 +4,7 @@ For tests, the demo and other processes; nothing of it exists at Meta.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.codes import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
-from ig_pipeline.simulator.limits import APP
+from ig_pipeline.simulator.limits import APP, OtherUsage
 from ig_pipeline.simulator.requests import names_in
 from ig_pipeline.simulator.simulation import Simulation
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Login
@@ -24,6 +25,8 @@ from ig_pipeline.simulator.tokens import USUAL_SCOPES, Login
 PREFIX = "/_simulator"
 Json = dict[str, Any]
 _MINUTE = 60.0
+# Under whose id a business' usage is listed when the lever names none.
+_BUSINESS = "100000000000099"
 
 
 class ControlError(Exception):
@@ -54,6 +57,7 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("/tokens/{username}/revoke", controls.revoke, "POST"),
         route("/tokens/{username}/expire", controls.expire, "POST"),
         route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
+        route("/usage/{username}", controls.usage, "POST", "DELETE"),
         route("/consent/{username}", controls.consent, "POST"),
         faults_route(simulation),
     ]
@@ -165,6 +169,24 @@ class _Controls:
         limits.throttle(subject, now=now, lasting=timedelta(seconds=seconds), after_calls=after)
         until = limits.blocked_until(subject, now)
         return {"username": name, "after": after, "blocked_until": until.isoformat() if until else None}
+
+    def usage(self, request: Request) -> Json:
+        """List usage of another use case (`type`, "" for none) at `percent` (100) beside an account's own.
+
+        It regains access in `minutes` (0) and stands under `id`, by default a business'. DELETE removes all of it.
+        """
+        account, limits = self._account(request), self.simulation.limits
+        if request.method == "DELETE":
+            limits.list_alone(account.id)
+            return {"username": account.username, "listed": None}
+        query = request.query_params
+        listed_under = query.get("id") or _BUSINESS
+        if not listed_under.isdecimal():
+            raise ControlError("id is the number of a business, a Page, an ad account or an Instagram account")
+        percent, minutes = int(_number(request, "percent", 100)), int(_number(request, "minutes", 0))
+        other = OtherUsage(query.get("type", "ads_management"), percent, minutes, listed_under)
+        limits.list_beside(account.id, other)
+        return {"username": account.username, "listed": asdict(other)}
 
     def consent(self, request: Request) -> Json:
         """Agree in an owner's place (`agency`: the person with every Page); gives the code the dialog would give."""

@@ -28,6 +28,15 @@ def day_of(instant: datetime) -> date:
     return instant.astimezone(PACIFIC).date()
 
 
+def years_before(instant: datetime, years: int) -> datetime:
+    """The same date and time of day so many years earlier, in UTC; where that is a 29 February too many, 1 March."""
+    earlier = instant.astimezone(UTC)
+    leap_day = (earlier.month, earlier.day) == (2, 29)
+    if leap_day and years % 4:
+        earlier += timedelta(days=1)
+    return earlier.replace(year=earlier.year - years)
+
+
 def buckets_ending_in(since: datetime, until: datetime) -> list[date]:
     """The days whose bucket ends in [since, until], both ends included, oldest first (facts §1.2)."""
     first, last = day_of(since) - timedelta(days=2), day_of(until) + timedelta(days=1)

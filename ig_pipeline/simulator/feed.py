@@ -17,6 +17,7 @@ DAY_ZERO = date(2010, 1, 1)
 # Share of reels whose thumbnail the list leaves out (2 of 25 in a live walk, facts §2.1).
 _WITHOUT_THUMBNAIL = 0.08
 _WITHOUT_CAPTION = 0.08
+_SHARED_TO_FACEBOOK = 0.5
 # Some posts fall on the first or last second of a Pacific day: the edges of every range.
 _ON_THE_EDGE = 0.04
 
@@ -105,7 +106,8 @@ def _post(*, key: str, position: int, kind: Kind, day: date, n: int) -> Post:
         has_thumbnail=fraction(key, "thumbnail") >= _WITHOUT_THUMBNAIL or product_type != "REELS",
         shows_likes=not kind.hides_likes,
         gives_views=not (kind.old_videos and product_type == "FEED" and media_type == "VIDEO"),
-        shared_to_facebook=fraction(key, "facebook") < 0.5,
+        shared_to_facebook=fraction(key, "facebook") < _SHARED_TO_FACEBOOK,
+        skip_rate=round(between(18, 62, key, "skip"), 1) if product_type == "REELS" else 0.0,
     )
 
 
@@ -123,6 +125,7 @@ def _story(*, key: str, position: int, kind: Kind, day: date, n: int) -> Post:
         product_type="STORY",
         caption=None if fraction(key, "caption") < 0.6 else _caption(key),
         final=final_counts(audience, "STORY", key),
+        shared_to_facebook=fraction(key, "facebook") < _SHARED_TO_FACEBOOK,
         grows=False,
     )
 

@@ -188,7 +188,12 @@ class Graph:
             raise refusals.no_permission()
         params = view.call.params
         return media_insights(
-            account, post, metric=params.get("metric"), breakdown=params.get("breakdown"), now=view.call.now
+            account,
+            post,
+            metric=params.get("metric"),
+            breakdown=params.get("breakdown"),
+            login=view.caller.login,
+            now=view.call.now,
         )
 
     def _facebook(self, view: View, object_id: str, edge: str, fields: tuple[Field, ...]) -> Json:

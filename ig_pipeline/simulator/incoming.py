@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from ig_pipeline.simulator.requests import Call
 from ig_pipeline.simulator.simulation import Simulation
-from ig_pipeline.simulator.versions import is_version, served_version
+from ig_pipeline.simulator.versions import served_version, split_version
 
 
 async def read_call(request: Request, simulation: Simulation) -> Call:
@@ -17,9 +17,7 @@ async def read_call(request: Request, simulation: Simulation) -> Call:
     params = _joined(parse_qs(request.url.query, keep_blank_values=True)) | _form(
         request.headers.get("content-type", ""), await request.body()
     )
-    path = request.url.path.strip("/")
-    first, _, rest = path.partition("/")
-    asked, path = (first, rest) if is_version(first) else (None, path)
+    asked, path = split_version(request.url.path.strip("/"))
     token = params.pop("access_token", None) or _bearer(request)
     now = simulation.clock()
     return Call(

@@ -15,19 +15,14 @@ from ig_pipeline.graph_api.catalogue import (
     FOLLOWER_COUNT_DAYS,
 )
 from ig_pipeline.simulator import refusals
-from ig_pipeline.simulator.days import day_of, starts
+from ig_pipeline.simulator.days import day_of, starts, years_before
 from ig_pipeline.simulator.requests import instant_in, names_in
 from ig_pipeline.simulator.tokens import Login
 
 PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")
 METRIC_TYPES = ("default", "time_series", "total_value")
-BREAKDOWNS = (
-    "media_product_type",
-    "follow_type",
-    "follower_type",
-    "contact_button_type",
-    *DEMOGRAPHIC_BREAKDOWNS,
-)
+# In the order of the API's own list (reported live), which has no `follower_type`.
+BREAKDOWNS = (*DEMOGRAPHIC_BREAKDOWNS, "follow_type", "media_product_type", "contact_button_type")
 LONGEST = timedelta(seconds=2_592_000)
 # Metrics of Threads are in the vocabulary, but an Instagram account has nothing to show for them.
 THREADS = frozenset(ACCOUNT_METRIC_VOCABULARY) - frozenset(ACCOUNT_METRICS)
@@ -130,22 +125,17 @@ def _periods_of(name: str) -> tuple[str, ...]:
 def _right_breakdowns(metrics: list[str], breakdowns: list[str], metric_type: str, *, login: Login) -> None:
     for place, name in enumerate(breakdowns):
         if name not in BREAKDOWNS:
-            raise refusals.not_one_of(f"breakdown[{place}]" if len(breakdowns) > 1 else "breakdown", BREAKDOWNS)
+            raise refusals.not_one_of(f"breakdown[{place}]", BREAKDOWNS)
     for metric in metrics:
-        wrong = [name for name in breakdowns if name not in _breakdowns_of(metric, login)]
+        wrong = [name for name in breakdowns if name not in _breakdowns_of(metric)]
         if wrong and metric_type == "total_value":
             if login == "instagram":
                 raise refusals.incompatible_breakdown(",".join(wrong), metric)
             raise refusals.unknown_error()
 
 
-def _breakdowns_of(metric: str, login: Login) -> tuple[str, ...]:
-    if metric in THREADS:
-        return BREAKDOWNS
-    if metric == "reach" and login == "instagram":
-        return ("media_product_type",)  # follow_type was refused there (errors_catalogue: incompatible_breakdown)
-    known = ACCOUNT_METRICS[metric].breakdowns
-    return (*known, "follow_type") if "follower_type" in known else known
+def _breakdowns_of(metric: str) -> tuple[str, ...]:
+    return BREAKDOWNS if metric in THREADS else ACCOUNT_METRICS[metric].breakdowns
 
 
 def _range(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
@@ -160,7 +150,9 @@ def _range(since: datetime | None, until: datetime | None, now: datetime) -> tup
 
 
 def _within_history(metrics: list[str], since: datetime, now: datetime) -> None:
-    """`follower_count` goes back thirty days before the current one, to the very midnight."""
+    """Everything goes back two years to the second, `follower_count` thirty days before today, to the very midnight."""
+    if since < years_before(now, 2):
+        raise refusals.too_old()
     if "follower_count" in metrics:
         today = day_of(now)
         if since < starts(today) - timedelta(days=FOLLOWER_COUNT_DAYS):

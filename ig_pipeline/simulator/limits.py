@@ -22,6 +22,20 @@ _WINDOW = timedelta(hours=24)
 _SLICE = 300  # seconds
 
 
+@dataclass(frozen=True)
+class OtherUsage:
+    """Usage of another use case than Instagram, as the business header lists it beside the account's own.
+
+    `use_case`: `ads_management`, `pages`, … and "" for an entry without a type. `listed_under`: the id of the business,
+    Page, ad account or other Instagram account it is of.
+    """
+
+    use_case: str
+    percent: int
+    regain_minutes: int
+    listed_under: str
+
+
 @dataclass
 class _Meter:
     """The calls of one subject, in slices of five minutes, and its block."""
@@ -48,6 +62,15 @@ class Limits:
         self._calls_a_day = calls_a_day
         self._app_calls_a_day = app_calls_a_day
         self._meters: dict[str, _Meter] = {}
+        self._others: dict[str, list[OtherUsage]] = {}
+
+    def list_beside(self, subject: str, other: OtherUsage) -> None:
+        """Let the answers about an account carry usage that is not its own."""
+        self._others.setdefault(subject, []).append(other)
+
+    def list_alone(self, subject: str) -> None:
+        """Let them carry its own usage alone again."""
+        self._others.pop(subject, None)
 
     def throttle(self, subject: str, *, now: datetime, lasting: timedelta, after_calls: int = 0) -> None:
         """Block an account id (or `APP`) for `lasting`, beginning after `after_calls` more calls."""
@@ -94,8 +117,10 @@ class Limits:
         if subject == APP:
             return {"x-app-usage": _compact(usage)}
         regain = self.minutes_left(subject, now)
-        entry = {"type": "instagram", **usage, "estimated_time_to_regain_access": regain}
-        return {"x-business-use-case-usage": _compact({subject: [entry]})}
+        listed = {subject: [{"type": "instagram", **usage, "estimated_time_to_regain_access": regain}]}
+        for other in self._others.get(subject, []):
+            listed.setdefault(other.listed_under, []).append(_entry_of(other))
+        return {"x-business-use-case-usage": _compact(listed)}
 
     def minutes_left(self, subject: str, now: datetime) -> int:
         """Minutes until access is regained, rounded up; 0 when nothing is blocked, even at 99 %."""
@@ -118,6 +143,13 @@ class Limits:
 
     def _refusal(self, subject: str) -> RefusalError:
         return app_limit() if subject == APP else account_limit()
+
+
+def _entry_of(other: OtherUsage) -> dict[str, object]:
+    """An entry of the header; one without a type begins with its numbers."""
+    numbers = {"call_count": other.percent, "total_cputime": other.percent // 4, "total_time": other.percent // 4}
+    named = {"type": other.use_case} if other.use_case else {}
+    return {**named, **numbers, "estimated_time_to_regain_access": other.regain_minutes}
 
 
 def _compact(value: object) -> str:

@@ -45,6 +45,7 @@ class Post:
     `legacy_id`: the `ig_id`. `caption` None: the owner wrote none. `has_file` False: `media_url` is withheld.
     `shows_likes` False: the owner hid the like count. `gives_views` False: a video too old for the metric.
     `before_conversion`: posted before the account's conversion, where that is given and not drawn.
+    `skip_rate`: the percentage of a reel's viewers who skipped it, with a decimal.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Post:
     shared_to_facebook: bool = False
     grows: bool = True
     before_conversion: bool = False
+    skip_rate: float = 0.0
 
     @property
     def day(self) -> date:
@@ -83,15 +85,17 @@ class Post:
     def count(self, name: str, at: datetime) -> int:
         """The lifetime count `name` as of the instant `at`."""
         final = self.final.get(name, 0)
-        if not self.grows or name in {"ig_reels_avg_watch_time", "reels_skip_rate"}:
+        if not self.grows or name == "ig_reels_avg_watch_time":
             return final
         age = (day_of(at) - self.day).days
         if age >= _GROWN_AFTER_DAYS:
             return final
         return int(final * (1 - _MISSING_AT_FIRST * _LEFT_A_DAY ** max(age, 0)))
 
-    def metric(self, name: str, at: datetime) -> int:
+    def metric(self, name: str, at: datetime) -> int | float:
         """A media insight as of `at`; `total_interactions` is the sum of its parts at that instant."""
+        if name == "reels_skip_rate":
+            return self.skip_rate
         if name == "total_interactions":
             parts = ("likes", "comments", "saved", "shares", "reposts", "replies")
             return sum(self.count(part, at) for part in parts)
@@ -124,7 +128,6 @@ def final_counts(audience: float, product_type: ProductType, key: str) -> dict[s
         counts["replies"] = 0
     counts["ig_reels_avg_watch_time"] = int(between(2_400, 14_000, key, "watch"))
     counts["ig_reels_video_view_total_time"] = counts["views"] * counts["ig_reels_avg_watch_time"]
-    counts["reels_skip_rate"] = int(between(18, 62, key, "skip"))
     counts["facebook_views"] = counts["views"] // 9
     counts["crossposted_views"] = counts["views"] + counts["facebook_views"]
     return counts

@@ -126,6 +126,11 @@ def too_long_range() -> RefusalError:
     return RefusalError("There cannot be more than 30 days (2592000 s) between since and until.", code=100)
 
 
+def too_old() -> RefusalError:
+    """A window that begins more than two years ago (reported live and by other connectors; never recorded)."""
+    return RefusalError("since param is not valid. Metrics data is available for the last 2 years", code=100)
+
+
 def follower_count_too_old() -> RefusalError:
     """`follower_count` before its thirty days."""
     return RefusalError(
@@ -191,6 +196,11 @@ def not_for_product_type(metric: str) -> RefusalError:
     )
 
 
+def not_shared_to_facebook() -> RefusalError:
+    """A count of views on Facebook for a post that is not there (reported live): a single word and no metric's name."""
+    return RefusalError("Fatal", code=-1, subcode=2207086, prefixed=False)
+
+
 def too_few_viewers() -> RefusalError:
     """A story seen by fewer than five."""
     return RefusalError("Not enough viewers for the media to show insights", code=10)
@@ -246,6 +256,13 @@ def unsupported_method(method: str) -> RefusalError:
 def token_required() -> RefusalError:
     """A call without a token."""
     return RefusalError("An access token is required to request this resource.", code=104, prefixed=False)
+
+
+def token_required_for_me() -> RefusalError:
+    """`/me` without a token (reported in many places): a code of its own."""
+    return RefusalError(
+        "An active access token must be used to query information about the current user.", code=2500, prefixed=False
+    )
 
 
 def token_dead(message: str, subcode: int | None) -> RefusalError:

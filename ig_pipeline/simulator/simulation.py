@@ -26,6 +26,7 @@ from ig_pipeline.simulator.logins import Logins
 from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
 from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
 from ig_pipeline.simulator.tokens import Login, TokenBook
+from ig_pipeline.simulator.versions import is_version
 from ig_pipeline.simulator.world import World
 
 # Roomy enough that one backfill is a percent of it, small enough that the headers move (facts §4 knows no number).
@@ -111,7 +112,9 @@ class Simulation:
             return replace(answer, delay=fault.rule.seconds) if fault else answer
         if not fault.spoils:
             self.faults.note(fault)
-            return instead(fault)
+            answer = instead(fault)
+            # An error of the Graph API itself tells of usage like any answer of its; a gateway's does not.
+            return replace(answer, headers=self._usage(call, about)) if fault.kind == "error" else answer
         good = self._honest(call, about)
         answer = spoiled(fault, good, call)
         if answer is not good:
@@ -120,7 +123,7 @@ class Simulation:
 
     def _honest(self, call: Call, about: About) -> Answer:
         """The answer the rules give."""
-        subject = about.account.id if about.account else APP
+        subject = _metered(about)
         try:
             for _ in about.counted:
                 self.limits.count(subject, call.now)
@@ -131,10 +134,17 @@ class Simulation:
             answer = Answer(refusal.status, refusal.body)
         except RefusalError as refusal:
             answer = self.refused(refusal, about.envelope)
-        usage = self.limits.headers(subject, call.now)
-        return replace(answer, headers={"facebook-api-version": call.version, **usage, **answer.headers})
+        told = {"facebook-api-version": call.version, **self._usage(call, about)}
+        return replace(answer, headers={**told, **answer.headers})
+
+    def _usage(self, call: Call, about: About) -> dict[str, str]:
+        """The usage header of an answer."""
+        return self.limits.headers(_metered(about), call.now)
 
     def _body(self, call: Call, about: About) -> Json:
+        if call.segments and is_version(call.segments[0]):
+            # A version there is was taken off the path: this one is not known, and that is said before all else.
+            raise refusals.unknown_path("/" + "/".join(call.segments[1:] or call.segments))
         if about.token_endpoint:
             return about.token_endpoint(call)
         if about.caller is None:
@@ -159,7 +169,7 @@ class Simulation:
     def caller(self, call: Call) -> Caller:
         """Who calls. Raises RefusalError for a missing, unreadable or dead token."""
         if not call.token:
-            raise refusals.token_required()
+            raise refusals.token_required_for_me() if call.segments[:1] == ["me"] else refusals.token_required()
         grant = self.book.read(call.token, call.now)
         own = self.world.account_by_id(grant.subject) if grant.login == "instagram" else None
         if grant.login == "instagram" and own is None:
@@ -231,3 +241,8 @@ class Simulation:
         right = hmac.new(self.world.app_secret.encode(), call.token.encode(), sha256).hexdigest()
         if not hmac.compare_digest(proof, right):
             raise refusals.proof_wrong()
+
+
+def _metered(about: About) -> str:
+    """Whose limit a call counts to: the account's it is about, or the app's."""
+    return about.account.id if about.account else APP

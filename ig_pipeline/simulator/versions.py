@@ -13,13 +13,25 @@ _LIVES: dict[str, tuple[date, date]] = {
     "v24.0": (date(2025, 10, 8), date(2028, 2, 18)),
     "v25.0": (date(2026, 2, 18), date(2028, 7, 29)),
     "v26.0": (date(2026, 7, 29), date(2029, 7, 29)),
+    "v27.0": (date(2026, 11, 4), date(2029, 11, 4)),
 }
 _VERSION = re.compile(r"v\d{1,3}\.\d")
 
 
 def is_version(segment: str) -> bool:
-    """Whether a path's first segment names a version."""
+    """Whether a path's first segment is written like a version, whether it exists or not."""
     return bool(_VERSION.fullmatch(segment))
+
+
+def split_version(path: str) -> tuple[str | None, str]:
+    """The version a path (without slashes at its ends) begins with, and the rest; None when it names none there is.
+
+    A version that does not exist is part of the path, and no object lies there. Those of the table exist at any clock,
+    for a test may set it back; older ones are dead, but known.
+    """
+    first, _, rest = path.partition("/")
+    known = is_version(first) and (first in _LIVES or float(first[1:]) < float(next(iter(_LIVES))[1:]))
+    return (first, rest) if known else (None, path)
 
 
 def served_version(asked: str | None, today: date) -> str:

@@ -126,6 +126,7 @@ def _insights(view: View, account: Account, post: Post, field: Field) -> Json:
         post,
         metric=field.modifiers.get("metric"),
         breakdown=field.modifiers.get("breakdown"),
+        login=view.caller.login,
         now=view.call.now,
     )
 

@@ -23,6 +23,7 @@ TTL: Mapping[AbsenceReason, timedelta] = {
     "too_few_followers": timedelta(days=7),
     "too_few_people": timedelta(days=7),
     "not_supported": timedelta(days=30),
+    "not_shared_to_facebook": timedelta(days=30),
     "refused_repeatedly": timedelta(days=7),
 }
 """How long an absence is taken as given. Followers are gained within a week, and Meta keeps thirty days of what depends

@@ -182,7 +182,7 @@ def post_row(connection: Connection, post: Media, observed_at: datetime) -> Row:
         "caption": post.caption,
         "like_count": post.like_count,
         "comments_count": post.comments_count,
-        **{metric: int(found[metric]) if metric in found else None for metric in media.INSIGHTS},
+        **{metric: found.get(metric) for metric in media.INSIGHTS},
         "engagement": post.engagement,
         "absences": {name: absence.reason for name, absence in sorted(post.absences.items())},
         "observed_at": observed_at,

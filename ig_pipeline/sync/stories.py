@@ -69,7 +69,7 @@ def _row(connection: Connection, story: Media, observed_at: datetime) -> dict[st
         "media_type": story.media_type,
         "permalink": story.permalink,
         "caption": story.caption,
-        **{metric: int(insights[metric]) if metric in insights else None for metric in STORY_METRICS},
+        **{metric: insights.get(metric) for metric in STORY_METRICS},
         "absences": {name: absence.reason for name, absence in sorted(story.absences.items())},
         "observed_at": observed_at,
     }

@@ -146,6 +146,36 @@ def test_a_version_about_to_be_switched_off_is_told_with_its_date(version: str, 
         assert "IG_PIPELINE_GRAPH_VERSION" in finding.advice
 
 
+def version_finding(run: Run, url: str, version: str, *, code: int) -> dict[str, str]:
+    result = run("doctor", "--json", env={"IG_PIPELINE_GRAPH_URL": url, "IG_PIPELINE_GRAPH_VERSION": version})
+    assert result.exit_code == code, result.output
+    [found] = [row for row in json.loads(result.stdout)["findings"] if row["subject"] == "Graph version"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_meta_itself_is_asked_whether_it_serves_the_version(run: Run, meta: RunningSimulator) -> None:
+    served = version_finding(run, meta.url, "v27.0", code=0)
+    assert (served["status"], served["detail"]) == ("ok", "v27.0 is served, says Meta")
+    unknown = version_finding(run, meta.url, "v99.0", code=1)
+    assert unknown["status"] == "fail"
+    assert "does not serve v99.0" in unknown["detail"]
+    assert "Set IG_PIPELINE_GRAPH_VERSION to v27.0" in unknown["advice"]
+    dead = version_finding(run, meta.url, "v12.0", code=1)
+    assert dead["status"] == "fail"
+    assert "Set IG_PIPELINE_GRAPH_VERSION to v27.0" in dead["advice"]
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("v25.0", "ok"), ("v27.0", "ok"), ("v99.0", "warn"), ("v12.0", "fail")]
+)
+def test_without_meta_the_version_is_judged_by_what_was_announced(run: Run, version: str, status: str) -> None:
+    found = version_finding(run, "http://127.0.0.1:1", version, code=1)
+    assert found["status"] == status
+    if status != "fail":
+        assert "did not say" in found["detail"]
+
+
 def test_a_port_in_use_is_named_with_another(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

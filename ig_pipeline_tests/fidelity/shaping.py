@@ -141,7 +141,9 @@ def _post(seen: Seen, now: datetime) -> Post:
         has_file=not seen.lacks("media_url"),
         has_thumbnail=not seen.lacks("thumbnail_url"),
         shows_likes=not seen.lacks("like_count"),
-        shared_to_facebook="facebook_views" in metrics_of(seen),
+        shared_to_facebook=any(
+            MEDIA_METRICS[name].only_if_shared for name in metrics_of(seen) if name in MEDIA_METRICS
+        ),
         grows=False,
     )
 

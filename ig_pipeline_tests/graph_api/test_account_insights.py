@@ -47,7 +47,7 @@ def buckets(request: httpx.Request) -> list[date]:
     """The days whose end lies in the window asked for, both ends included."""
     since, until = int(request.url.params["since"]), int(request.url.params["until"])
     assert until - since <= 2_592_000
-    days = days_between(TODAY - timedelta(days=100), TODAY + timedelta(days=2))
+    days = days_between(TODAY - timedelta(days=800), TODAY + timedelta(days=2))
     return [day for day in days if since <= bucket_end(day).timestamp() <= until]
 
 
@@ -107,6 +107,64 @@ async def test_a_range_across_the_end_of_history_asks_for_each_part_once() -> No
     assert [params["metric"] for params in fake.params] == ["reach", "follower_count"]
     assert set(found.values["follower_count"]) == set(days_between(MONTH_AGO, last))
     assert found.absences["follower_count"].reason == "history_limit"
+
+
+EDGE = date(2024, 11, 20)  # the first day whose window begins no more than two years before NOON
+TOO_OLD = refusal("(#100) since param is not valid. Metrics data is available for the last 2 years")
+
+
+async def test_a_range_across_two_years_is_asked_for_from_the_edge_on() -> None:
+    client, fake = client_of(honest)
+    found = await fetch_series(client, CREDENTIALS, first=EDGE - timedelta(days=40), last=EDGE + timedelta(days=9))
+    assert [params["metric"] for params in fake.params] == ["reach"]
+    assert (EDGE - timedelta(days=1)) not in buckets(fake.requests[0])
+    assert set(found.values["reach"]) == set(days_between(EDGE, EDGE + timedelta(days=9)))
+    assert {name: absence.reason for name, absence in found.absences.items()} == {
+        "reach": "history_limit",
+        "follower_count": "history_limit",
+    }
+
+
+async def test_days_older_than_two_years_cost_no_call_and_are_absent_by_rule() -> None:
+    client, fake = client_of(lambda request: totals(**dict.fromkeys(asked_metrics(request), 7)))
+    day = EDGE - timedelta(days=1)
+    series_ = await fetch_series(client, CREDENTIALS, first=day - timedelta(days=5), last=day)
+    day_totals = await fetch_totals(client, CREDENTIALS, day=day)
+    follows_ = await fetch_follows(client, CREDENTIALS, day=day)
+    assert not fake.requests
+    for absences in (series_.absences, day_totals.absences, follows_.absences):
+        assert {absence.reason for absence in absences.values()} == {"history_limit"}
+    assert set(day_totals.absences) == set(DEFAULT_TOTALS)
+    assert set(follows_.absences) == {"follows", "unfollows"}
+    assert (await fetch_totals(client, CREDENTIALS, day=EDGE)).values == dict.fromkeys(DEFAULT_TOTALS, 7)
+
+
+async def test_a_day_that_meta_finds_too_old_is_absent_and_its_neighbours_are_not() -> None:
+    first_ok = EDGE + timedelta(days=1)  # Meta's clock is a day ahead of ours
+
+    def answer(request: httpx.Request) -> Answer:
+        if EDGE in buckets(request):
+            return TOO_OLD
+        return honest(request) if "metric_type" not in request.url.params else totals(views=7)
+
+    client, fake = client_of(answer)
+    found = await fetch_series(client, CREDENTIALS, metrics=("reach",), first=EDGE, last=EDGE + timedelta(days=5))
+    assert set(found.values["reach"]) == set(days_between(first_ok, EDGE + timedelta(days=5)))
+    assert found.absences["reach"].reason == "history_limit"
+    assert found.calls == len(fake.requests) == 2
+    lost = await fetch_totals(client, CREDENTIALS, metrics=("views",), day=EDGE)
+    assert (lost.absences["views"].reason, lost.calls) == ("history_limit", 1)
+    assert (await fetch_totals(client, CREDENTIALS, metrics=("views",), day=first_ok)).values == {"views": 7}
+
+
+async def test_a_recent_day_that_meta_calls_too_old_is_an_error_and_no_absence() -> None:
+    client, _ = client_of(lambda request: TOO_OLD)
+    with pytest.raises(BadRequestError, match="clock"):
+        await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+    with pytest.raises(BadRequestError, match="clock"):
+        await fetch_series(client, CREDENTIALS, metrics=("reach",), first=MONTH_AGO, last=YESTERDAY)
+    with pytest.raises(BadRequestError, match="clock"):
+        await fetch_follows(client, CREDENTIALS, day=YESTERDAY)
 
 
 async def test_older_days_cost_no_wasted_call_for_followers() -> None:

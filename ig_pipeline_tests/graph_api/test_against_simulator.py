@@ -11,17 +11,24 @@ import pytest
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows, fetch_series, fetch_totals
-from ig_pipeline.graph_api.catalogue import DEFAULT_TOTALS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import (
+    DEFAULT_MEDIA_METRICS,
+    DEFAULT_TOTALS,
+    media_metrics_for,
+    story_metrics_for,
+)
 from ig_pipeline.graph_api.client import Credentials, GraphClient
-from ig_pipeline.graph_api.days import days_between, instagram_day
+from ig_pipeline.graph_api.days import days_between, instagram_day, oldest_day_with_metrics
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
 from ig_pipeline.graph_api.errors import BadRequestError, RateLimitedError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.media import iterate_media
+from ig_pipeline.graph_api.media_insights import fetch_post_insights
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.stories import fetch_stories
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.kinds import KINDS
+from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline_tests.graph_api.fake import Time
@@ -176,6 +183,31 @@ async def test_older_days_have_reach_but_no_new_followers(simulator: RunningSimu
     assert found.absences["follower_count"].reason == "history_limit"
 
 
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize(
+    "now", [datetime(2026, 11, 20, 0, 0, tzinfo=UTC), datetime(2026, 11, 20, 0, 0, 1, tzinfo=UTC), NOW]
+)
+async def test_everything_up_to_two_years_ago_is_there_and_nothing_before(now: datetime, login: Login) -> None:
+    world = World(seed=5, accounts=1)
+    [account], edge = world.accounts, oldest_day_with_metrics(now)
+    days = days_between(edge - timedelta(days=3), edge + timedelta(days=3))
+    with running_simulator(world, clock=lambda: now) as simulator:
+        async with client_at(simulator, Time(now)) as client:
+            credentials = credentials_of(simulator, account, login)
+            series = await fetch_series(client, credentials, metrics=("reach",), first=days[0], last=days[-1])
+            totals = {day: await fetch_totals(client, credentials, day=day) for day in days}
+            assert client.calls_of(account.id) == 1 + 4
+    assert {day: point.value for day, point in series.values["reach"].items()} == {
+        day: account.reach(day, now) for day in days[3:]
+    }
+    assert series.absences["reach"].reason == "history_limit"
+    for day, found in totals.items():
+        if day < edge:
+            assert {absence.reason for absence in found.absences.values()} == {"history_limit"}
+        else:
+            assert found.values == {name: account.metric(name, day, now) for name in DEFAULT_TOTALS}
+
+
 async def test_follows_and_unfollows_once_they_are_settled(simulator: RunningSimulator) -> None:
     account, days = account_of(simulator, "busy"), month_before(NOW)
     async with client_at(simulator) as client:
@@ -208,7 +240,91 @@ async def test_audiences_and_stories_of_every_account(simulator: RunningSimulato
             assert [story.id for story in stories.items] == [story.id for story in account.live_stories(NOW)]
             for story in stories.items:
                 seen = dict(story.insights or {})
-                assert seen.keys() == set(STORY_METRICS) or story.absences["insights"].reason == "too_few_viewers"
+                assert (
+                    seen.keys() == set(story_metrics_for(login))
+                    or story.absences["insights"].reason == "too_few_viewers"
+                )
+
+
+def seen_stories(account: Account) -> list[Post]:
+    """The living stories that five people or more have seen."""
+    return [story for story in account.live_stories(NOW) if story.metric("reach", NOW) >= 5]
+
+
+@pytest.mark.parametrize("login", LOGINS)
+async def test_the_stories_of_either_login_are_one_call(simulator: RunningSimulator, login: Login) -> None:
+    account = next(a for a in simulator.world.accounts if seen_stories(a) and seen_stories(a) == a.live_stories(NOW))
+    async with client_at(simulator) as client:
+        found = await fetch_stories(client, credentials_of(simulator, account, login))
+    assert found.calls == 1
+    assert [story.id for story in found.items] == [story.id for story in account.live_stories(NOW)]
+    assert all(not story.absences for story in found.items)
+
+
+async def test_a_story_that_is_not_on_facebook_keeps_all_its_other_numbers() -> None:
+    metrics = (*story_metrics_for("facebook"), "facebook_views")
+    shared = set()
+    with running_simulator(World(seed=11, accounts=6, kinds=["busy"]), clock=lambda: NOW) as simulator:
+        async with client_at(simulator) as client:
+            for account in simulator.world.accounts:
+                found = await fetch_stories(client, credentials_of(simulator, account), metrics=metrics)
+                items = {item.id: item for item in found.items}
+                for story in seen_stories(account):
+                    given = metrics if story.shared_to_facebook else metrics[:-1]
+                    assert items[story.id].insights == {name: story.metric(name, NOW) for name in given}
+                    assert set(items[story.id].absences) == set(metrics) - set(given)
+                    shared.add(story.shared_to_facebook)
+    assert shared == {True, False}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+async def test_every_metric_the_catalogue_gives_a_login_for_a_kind_of_post_is_given(
+    simulator: RunningSimulator, login: Login
+) -> None:
+    account = account_of(simulator, "busy")
+    posts = [post for day in month_before(NOW) for post in account.posts_on(day, NOW)] + seen_stories(account)
+    async with client_at(simulator) as client:
+        for calls, product_type in enumerate(("FEED", "REELS", "STORY"), start=1):
+            post = next(post for post in posts if post.product_type == product_type)
+            asked = media_metrics_for(product_type, login)
+            values, absences = await fetch_post_insights(
+                client, credentials_of(simulator, account, login), post.id, asked
+            )
+            assert (set(values), absences) == (set(asked), {})
+            assert client.calls_of(account.id) == calls
+
+
+async def test_a_percentage_keeps_its_fraction_all_the_way(simulator: RunningSimulator) -> None:
+    account, days = account_of(simulator, "busy"), month_before(NOW)
+    reels = [p for day in days for p in account.posts_on(day, NOW) if p.product_type == "REELS"]
+    metrics = ("reels_skip_rate", "ig_reels_avg_watch_time")
+    async with client_at(simulator) as client:
+        credentials = credentials_of(simulator, account)
+        found = [(await fetch_post_insights(client, credentials, reel.id, metrics))[0] for reel in reels]
+    assert [values["reels_skip_rate"] for values in found] == [reel.skip_rate for reel in reels]
+    assert any(values["reels_skip_rate"] % 1 for values in found)
+    assert all(18 <= values["reels_skip_rate"] <= 62 for values in found)
+    assert {type(values["ig_reels_avg_watch_time"]) for values in found} == {int}
+
+
+async def test_posts_that_are_not_on_facebook_lack_the_views_there_and_nothing_else(
+    simulator: RunningSimulator,
+) -> None:
+    account, days = account_of(simulator, "busy"), month_before(NOW)
+    metrics = (*DEFAULT_MEDIA_METRICS, "facebook_views")
+    async with client_at(simulator) as client:
+        pages = iterate_media(client, credentials_of(simulator, account), first=days[0], last=days[-1], metrics=metrics)
+        items = {item.id: item async for page in pages for item in page.items}
+    posts = [post for day in days for post in account.posts_on(day, NOW)]
+    assert items.keys() == {post.id for post in posts}
+    assert {post.shared_to_facebook for post in posts} == {True, False}
+    for post in posts:
+        given = metrics if post.shared_to_facebook else DEFAULT_MEDIA_METRICS
+        item = items[post.id]
+        assert item.insights == {name: post.metric(name, NOW) for name in given}
+        assert {name: absence.reason for name, absence in item.absences.items()} == (
+            {} if post.shared_to_facebook else {"facebook_views": "not_shared_to_facebook"}
+        )
 
 
 async def control(simulator: RunningSimulator, path: str, **params: object) -> None:
@@ -236,6 +352,33 @@ async def test_a_throttled_account_stops_at_once_and_the_others_go_on() -> None:
             assert all(timedelta(0) < e.retry_at - NOW <= timedelta(minutes=13) for e in refused)
             fetched = await fetch(client, credentials_of(simulator, other), days)
         assert_true(other, days, fetched, NOW)
+
+
+@pytest.mark.parametrize("use_case", ["ads_management", "ads_insights", "pages"])
+async def test_what_advertisements_and_pages_have_spent_throttles_no_instagram_account(use_case: str) -> None:
+    with running_simulator(World(seed=3, accounts=1), clock=lambda: NOW) as simulator:
+        [account] = simulator.world.accounts
+        await control(simulator, f"usage/{account.username}", type=use_case, percent=100, minutes=45)
+        time = Time(NOW)
+        async with client_at(simulator, time) as client:
+            fetched = await fetch(client, credentials_of(simulator, account), month_before(NOW))
+        assert_true(account, month_before(NOW), fetched, NOW)
+        assert not time.slept
+
+
+async def test_a_limit_of_another_use_case_lasts_as_long_as_that_one_says() -> None:
+    with running_simulator(World(seed=3, accounts=1), clock=lambda: NOW) as simulator:
+        [account] = simulator.world.accounts
+        await control(simulator, f"usage/{account.username}", type="ads_insights", minutes=33)
+        await control(simulator, f"usage/{account.username}", type="ads_management", minutes=45)
+        error = {"message": "(#80000) There have been too many calls", "type": "OAuthException", "code": 80000}
+        plan = {"faults": [{"kind": "error", "times": 1, "error": {"status": 400, "body": {"error": error}}}]}
+        async with httpx.AsyncClient() as http:
+            (await http.post(f"{simulator.url}/_simulator/faults", json=plan)).raise_for_status()
+        async with client_at(simulator) as client:
+            with pytest.raises(RateLimitedError) as caught:
+                await fetch_totals(client, credentials_of(simulator, account), day=month_before(NOW)[0])
+    assert caught.value.retry_at == NOW + timedelta(minutes=33)
 
 
 async def test_rising_usage_slows_down_and_a_spent_budget_stops_before_meta_refuses() -> None:
@@ -299,4 +442,4 @@ async def test_a_version_that_is_dead_is_noticed_by_the_version_that_answered() 
             await fetch_series(
                 client, credentials_of(simulator, account), first=date(2026, 11, 1), last=date(2026, 11, 2)
             )
-            assert client.served_version == "v26.0"
+            assert client.served_version == "v27.0"

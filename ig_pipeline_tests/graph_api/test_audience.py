@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ig_pipeline.graph_api.catalogue import DEMOGRAPHICS, STORY_METRICS
+from ig_pipeline.graph_api.catalogue import DEMOGRAPHICS, STORY_METRICS, story_metrics_for
+from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.days import bucket_end, instagram_day
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
 from ig_pipeline.graph_api.stories import fetch_stories
@@ -104,6 +105,16 @@ async def test_stories_and_their_insights_are_one_call() -> None:
     assert found.items[0].insights == dict.fromkeys(STORY_METRICS, 3)
     assert found.items[0].absences == {}
     assert found.calls == len(fake.requests) == 1
+
+
+async def test_a_story_is_asked_only_for_what_its_login_has() -> None:
+    of_instagram = story_metrics_for("instagram")
+    client, fake = client_of(script({"data": [story(1, insights=values(list(of_instagram)))]}))
+    found = await fetch_stories(client, Credentials(CREDENTIALS.account_id, CREDENTIALS.token, "instagram"))
+    assert found.items[0].insights == dict.fromkeys(of_instagram, 3)
+    assert found.calls == 1
+    assert "link_clicks" not in fake.params[0]["fields"]
+    assert "total_views" not in fake.params[0]["fields"]
 
 
 async def test_no_stories_are_one_call() -> None:

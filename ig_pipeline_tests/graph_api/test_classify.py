@@ -1,12 +1,13 @@
 """Every known refusal of the Graph API becomes the error the fact sheet's table says, both envelopes included."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, classify, regain_time
+from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, classify
 from ig_pipeline.graph_api.errors import (
     BadRequestError,
     GraphError,
@@ -104,9 +105,42 @@ def test_a_rate_limit_tells_when_access_returns() -> None:
     assert found.retry_at == NOW + timedelta(minutes=19)
 
 
-@pytest.mark.parametrize("header", ["", "{", "[]", '{"1":{}}', '{"1":[3]}', '{"1":[{}]}'])
-def test_a_usage_header_that_cannot_be_read_names_no_time(header: str) -> None:
-    assert regain_time({"x-business-use-case-usage": header}, NOW) is None
+SIDE_BY_SIDE = {
+    "X-Business-Use-Case-Usage": json.dumps(
+        {
+            "1": [
+                {"type": "ads_management", "call_count": 100, "estimated_time_to_regain_access": 45},
+                {"type": "ads_insights", "estimated_time_to_regain_access": 33},
+                {"type": "pages", "estimated_time_to_regain_access": 21},
+            ],
+            "17841400000000001": [{"type": "instagram", "call_count": 100, "estimated_time_to_regain_access": 7}],
+            "17841400000000002": [{"type": "instagram", "call_count": 100, "estimated_time_to_regain_access": 59}],
+        }
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "minutes"),
+    [(80002, 7), (17, 7), (4, 7), (80000, 33), (80001, 21), (32, 21), (80003, 45), (80004, 45), (80014, 59)],
+)
+def test_a_limit_lasts_as_long_as_its_own_use_case_says(code: int, minutes: int) -> None:
+    body = {"error": {"message": "There have been too many calls", "code": code}}
+    found = classify(400, SIDE_BY_SIDE, body, now=NOW, account_id="17841400000000001")
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_at == NOW + timedelta(minutes=minutes)
+
+
+def test_a_limit_whose_use_case_is_not_listed_lasts_as_long_as_usual() -> None:
+    body = {"error": {"message": "There have been too many calls", "code": 80006}}
+    found = classify(400, SIDE_BY_SIDE, body, now=NOW, account_id="17841400000000001")
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_at == NOW + DEFAULT_BLOCK
+
+
+def test_a_gateway_that_asks_to_slow_down_is_no_limit_of_an_advertisement() -> None:
+    busy = {"X-Business-Use-Case-Usage": '{"1":[{"type":"ads_management","estimated_time_to_regain_access":45}]}'}
+    assert type(classify(429, busy, None, now=NOW, account_id="17841400000000001")) is TransientError
 
 
 @pytest.mark.parametrize(
@@ -146,6 +180,31 @@ def test_a_missing_permission_names_the_scope_when_meta_does(code: int) -> None:
 
 def test_a_policy_block_is_its_own_error() -> None:
     assert isinstance(error("(#368) The action attempted has been deemed abusive", 368), PolicyBlockedError)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"), [("Fatal", -1), ("Fatal", "-1"), ("Fatal", None), ("(#-1) Fatal", "REDACTED")]
+)
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_post_that_was_not_shared_to_facebook_is_no_error(message: str, code: object, status: int) -> None:
+    found = error(message, code, 2207086, status=status)
+    assert isinstance(found, NoDataError)
+    assert found.reason == "not_shared_to_facebook"
+    assert found.origin.code == (-1 if code is not None else None)
+
+
+@pytest.mark.parametrize("code", [-1, "-1"])
+def test_a_negative_code_without_its_subcode_says_nothing_about_a_post(code: object) -> None:
+    found = error("Fatal", code)
+    assert type(found) is BadRequestError
+    assert found.origin.code == -1
+
+
+@pytest.mark.parametrize("prefix", ["(#100) ", ""])
+def test_a_window_before_the_last_two_years_has_no_data_by_rule(prefix: str) -> None:
+    found = error(f"{prefix}since param is not valid. Metrics data is available for the last 2 years", 100)
+    assert isinstance(found, NoDataError)
+    assert found.reason == "history_limit"
 
 
 @pytest.mark.parametrize(("code", "status"), [(2, 400), (None, 503), (99, 500)])

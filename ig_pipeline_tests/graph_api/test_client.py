@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import hmac
+import json
 import logging
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from ig_pipeline.graph_api.classify import DEFAULT_BLOCK
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import (
     BadRequestError,
@@ -217,6 +219,74 @@ async def test_an_app_at_its_limit_stops_every_account_until_it_may_go_on() -> N
     assert caught.value.scope == "app"
     time.now = caught.value.retry_at
     await client.get("me", {}, credentials=OTHER)
+    assert len(fake.requests) == 2
+
+
+def listed(*entries: tuple[str, str | None, int, float]) -> dict[str, str]:
+    """A business header of entries: id, type, percent, minutes until access is regained."""
+    header: dict[str, list[dict[str, object]]] = {}
+    for subject, use_case, percent, minutes in entries:
+        numbers: dict[str, object] = {"call_count": percent, "estimated_time_to_regain_access": minutes}
+        header.setdefault(subject, []).append(numbers if use_case is None else {"type": use_case, **numbers})
+    return {"X-Business-Use-Case-Usage": json.dumps(header)}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        listed(("1", "ads_management", 100, 45), (ACCOUNT, "instagram", 3, 0)),
+        listed(("1", "pages", 100, 45)),
+        listed(("1", "ads_insights", 100, 0), ("1", "instagram", 3, 0)),
+        listed((OTHER.account_id, "instagram", 100, 45)),
+    ],
+    ids=["advertisements", "Pages", "insights of advertisements", "another account"],
+)
+async def test_the_limits_of_others_stop_no_account_and_slow_none_down(headers: dict[str, str]) -> None:
+    time = Time()
+    client, fake = client_of(lambda request: httpx.Response(200, json={}, headers=headers), time=time)
+    for _ in range(3):
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert len(fake.requests) == 3
+    assert not time.slept
+
+
+@pytest.mark.parametrize(
+    ("headers", "minutes"),
+    [
+        (listed(("1", "ads_management", 100, 45), (ACCOUNT, "instagram", 100, 19)), 19),
+        (listed(("1", "instagram", 100, 19)), 19),
+        (listed(("1", None, 100, 19)), 19),
+        (listed(("1", "pages", 3, 45), (ACCOUNT, "instagram", 100, 0)), 15),
+        (listed((ACCOUNT, "instagram", 100, float("inf"))), 7 * 24 * 60),
+    ],
+    ids=["beside advertisements", "under the business", "without a type", "without a time", "without an end"],
+)
+async def test_instagrams_own_limit_stops_the_account_for_its_own_time(headers: dict[str, str], minutes: int) -> None:
+    client, fake = client_of(lambda request: httpx.Response(200, json={}, headers=headers))
+    await client.get("me", {}, credentials=CREDENTIALS)
+    with pytest.raises(RateLimitedError) as caught:
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert caught.value.retry_at == NOON + timedelta(minutes=minutes)
+    assert len(fake.requests) == 1
+
+
+async def test_an_app_at_its_limit_does_not_wait_for_what_an_account_is_told() -> None:
+    full = {"X-App-Usage": '{"call_count":100}', **usage(3, minutes=45)}
+    client, _ = client_of(lambda request: httpx.Response(200, json={}, headers=full))
+    await client.get("me", {}, credentials=CREDENTIALS)
+    with pytest.raises(RateLimitedError) as caught:
+        await client.get("me", {}, credentials=OTHER)
+    assert caught.value.retry_at == NOON + DEFAULT_BLOCK
+
+
+async def test_a_limit_met_before_an_account_is_known_stops_no_account() -> None:
+    limited = refusal("(#80001) There have been too many calls to this Page account.", code=80001)
+    client, fake = client_of(script(limited, {}))
+    unknown = Credentials("", CREDENTIALS.token, "facebook")
+    for _ in range(2):
+        with pytest.raises(RateLimitedError):
+            await client.get("me/accounts", {}, credentials=unknown)
+    await client.get("me", {}, credentials=CREDENTIALS)
     assert len(fake.requests) == 2
 
 

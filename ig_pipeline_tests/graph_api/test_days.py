@@ -12,8 +12,10 @@ from ig_pipeline.graph_api.days import (
     day_of_bucket,
     day_start,
     days_between,
+    history_begins,
     instagram_day,
     last_complete_day,
+    oldest_day_with_metrics,
     parse_end_time,
     posts_window,
     series_window,
@@ -108,3 +110,38 @@ def test_yesterday_is_the_newest_complete_day() -> None:
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         instagram_day(datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake under test
+
+
+@pytest.mark.parametrize(
+    ("now", "edge", "oldest"),
+    [
+        # The window of a day begins at midnight UTC after it: at that very second the day before is still had.
+        (datetime(2026, 9, 7, 0, 0, tzinfo=UTC), datetime(2024, 9, 7, 0, 0, tzinfo=UTC), date(2024, 9, 6)),
+        (datetime(2026, 9, 7, 0, 0, 1, tzinfo=UTC), datetime(2024, 9, 7, 0, 0, 1, tzinfo=UTC), date(2024, 9, 7)),
+        (datetime(2026, 9, 7, 23, 59, 59, tzinfo=UTC), datetime(2024, 9, 7, 23, 59, 59, tzinfo=UTC), date(2024, 9, 7)),
+        # Calendar years, not 730 days: a leap day lies between these two.
+        (datetime(2026, 2, 1, 12, 0, tzinfo=UTC), datetime(2024, 2, 1, 12, 0, tzinfo=UTC), date(2024, 2, 1)),
+        (datetime(2028, 2, 29, 12, 0, tzinfo=UTC), datetime(2026, 3, 1, 12, 0, tzinfo=UTC), date(2026, 3, 1)),
+        (
+            datetime(2026, 11, 20, 9, 0, tzinfo=ZoneInfo("Asia/Tokyo")),
+            datetime(2024, 11, 20, tzinfo=UTC),
+            date(2024, 11, 19),
+        ),
+    ],
+)
+def test_account_insights_go_back_exactly_two_years(now: datetime, edge: datetime, oldest: date) -> None:
+    assert history_begins(now) == edge
+    assert oldest_day_with_metrics(now) == oldest
+
+
+@given(st.datetimes(datetime(2014, 1, 1), datetime(2035, 1, 1)))  # noqa: DTZ001 - the zone comes next
+def test_the_oldest_day_is_the_first_whose_windows_begin_late_enough(moment: datetime) -> None:
+    now = moment.replace(tzinfo=UTC)
+    edge, oldest = history_begins(now).timestamp(), oldest_day_with_metrics(now)
+    assert total_value_window(oldest)[0] >= edge > total_value_window(oldest - timedelta(days=1))[0]
+    assert series_window(oldest, oldest)[0] >= edge
+
+
+def test_the_edge_of_history_needs_a_zone() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        oldest_day_with_metrics(datetime(2026, 9, 7))  # noqa: DTZ001 - that is the point

@@ -50,6 +50,7 @@ class Shelf:
     count: int
     converted: datetime | None = None
     refuses: dict[str, str] = field(default_factory=dict)  # post id → metric it refuses
+    unshared: set[str] = field(default_factory=set)  # posts that are not on Facebook
     silent: set[str] = field(default_factory=set)  # posts whose insights are left out of pages
     extra: dict[str, dict[str, Any]] = field(default_factory=dict)
     largest: int = 100
@@ -104,6 +105,8 @@ class Shelf:
     def _refusal(self, posts: list[dict[str, Any]], metrics: list[str]) -> httpx.Response | None:
         if self.converted and any(instant(p) <= self.converted for p in posts):
             return refusal("Invalid parameter", error_subcode=2108006)
+        if {"facebook_views", "crossposted_views"} & set(metrics) and any(p["id"] in self.unshared for p in posts):
+            return refusal("Fatal", code=-1, error_subcode=2207086)
         for post in posts:
             metric = self.refuses.get(post["id"])
             if metric in metrics:
@@ -324,6 +327,41 @@ async def test_a_post_that_refuses_everything_without_a_word_costs_only_itself()
     bad = None
     with pytest.raises(AmbiguousRefusalError):
         await walk(client)
+
+
+SHARED = (*DEFAULT_MEDIA_METRICS, "facebook_views")
+
+
+async def test_a_post_that_is_not_on_facebook_keeps_all_its_other_insights() -> None:
+    shelf = Shelf(40, unshared={"1003", "1017", "1018"})
+    client, fake = client_of(shelf)
+    items = await walk(client, metrics=SHARED)
+    for item in items:
+        unshared = item.id in shelf.unshared
+        assert item.insights == dict.fromkeys(DEFAULT_MEDIA_METRICS if unshared else SHARED, int(item.id))
+        assert {name: absence.reason for name, absence in item.absences.items()} == (
+            {"facebook_views": "not_shared_to_facebook"} if unshared else {}
+        )
+    # The page, the page without the metric, and a search for the posts that refuse it: for that metric alone.
+    assert {params["metric"] for params in fake.params if "metric" in params} == {"facebook_views"}
+    assert shelf.calls <= 2 + 20
+    learnt = {item.id: item.absences for item in items if item.absences}
+    spent, shelf.calls = shelf.calls, 0
+    again = await walk(client, metrics=SHARED, known=learnt)
+    assert [item.insights for item in again] == [item.insights for item in items]
+    assert shelf.calls == 1 + 3 < spent
+
+
+async def test_a_refusal_of_an_unnamed_metric_is_never_the_whole_posts() -> None:
+    def answer(request: httpx.Request) -> Answer:
+        asked = request.url.params.get("metric") or request.url.params["fields"]
+        return refusal("Fatal", code=-1, error_subcode=2207086) if "views" in asked else shelf(request)
+
+    shelf = Shelf(2)
+    client, _ = client_of(answer)
+    for item in await walk(client):
+        assert item.insights == {name: int(item.id) for name in DEFAULT_MEDIA_METRICS if name != "views"}
+        assert item.absences["views"].reason == "not_shared_to_facebook"
 
 
 async def test_an_unknown_metric_is_left_out_for_all() -> None:

@@ -4,7 +4,14 @@ from datetime import date, timedelta
 
 import pytest
 
-from ig_pipeline.graph_api.versions import SWITCHED_OFF, served_warning, version_warning
+from ig_pipeline.graph_api.versions import (
+    SWITCHED_OFF,
+    is_newer_than_known,
+    newest_known,
+    served_warning,
+    version_warning,
+    worth_asking_for,
+)
 from ig_pipeline.settings import Settings
 
 END = date(2028, 7, 29)
@@ -32,13 +39,32 @@ def test_a_warning_comes_ninety_days_before(today: date, words: str | None) -> N
 
 
 def test_versions_outside_the_table() -> None:
-    today = date(2026, 11, 20)
+    today = date(2026, 11, 25)
     assert version_warning("v26.0", today) is None
     assert version_warning("v27.0", today) is None
+    assert version_warning("v99.0", today) is None
     old = version_warning("v9.0", today)
     assert old is not None
     assert "was switched off" in old.sentence
-    assert version_warning("v20.0", today) is not None
+    dead = version_warning("v20.0", today)
+    assert dead is not None
+    assert "Set IG_PIPELINE_GRAPH_VERSION to v27.0" in dead.sentence
+    elsewhere = version_warning("v20.0", today, move_to="v28.0")
+    assert elsewhere is not None
+    assert "Set IG_PIPELINE_GRAPH_VERSION to v28.0" in elsewhere.sentence
+
+
+def test_what_is_asked_for_begins_beyond_the_table_and_ends_with_its_oldest() -> None:
+    assert newest_known() == "v27.0"
+    asked = worth_asking_for()
+    assert asked[:5] == ["v31.0", "v30.0", "v29.0", "v28.0", "v27.0"]
+    assert set(asked[4:]) == set(SWITCHED_OFF)
+    assert [is_newer_than_known(version) for version in ("v26.0", "v27.0", "v28.0", "v9.0")] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_an_answer_from_another_version_is_noticed() -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from ig_pipeline.graph_api.catalogue import ACCOUNT_METRIC_VOCABULARY, DEFAULT_TOTALS
 from ig_pipeline_tests.simulator.conftest import NOW, Asker
 
@@ -140,6 +142,21 @@ def test_follower_count_goes_back_thirty_days(ask: Asker) -> None:
     )
 
 
+@pytest.mark.parametrize("params", [{"metric": "reach"}, {"metric": "views,likes", "metric_type": "total_value"}])
+@pytest.mark.parametrize(("login", "prefix"), [("facebook", "(#100) "), ("instagram", "")])
+def test_account_insights_go_back_two_years_to_the_second(
+    ask: Asker, params: dict[str, str], login: str, prefix: str
+) -> None:
+    edge = NOW.replace(year=NOW.year - 2)
+    window = {"period": "day", "until": (edge + timedelta(days=1)).isoformat(), **params}
+    assert ask.insights(login=login, **window, since=edge.isoformat()).status_code == 200
+    refused = ask.insights(login=login, **window, since=(edge - timedelta(seconds=1)).isoformat())
+    assert (refused.status_code, ask.error(refused)["code"]) == (400, 100)
+    assert ask.error(refused)["message"] == (
+        f"{prefix}since param is not valid. Metrics data is available for the last 2 years"
+    )
+
+
 def test_instagram_login_has_its_own_envelope_and_leaves_out_what_it_cannot_give(ask: Asker) -> None:
     refused = ask.error(ask.insights(login="instagram", metric="nonsense", period="day"))
     assert refused["type"] == "IGApiException"
@@ -156,8 +173,40 @@ def test_an_unsupported_breakdown_is_an_unknown_error_on_facebook_and_named_on_i
     assert instagram["message"] == "Incompatible breakdowns (follow_type) for metric (likes)"
 
 
-def test_a_breakdown_adds_up(ask: Asker) -> None:
-    params = {"metric": "views", "metric_type": "total_value", "period": "day", "breakdown": "media_product_type"}
-    total = ask.insights(**params).json()["data"][0]["total_value"]
+@pytest.mark.parametrize(
+    ("metric", "breakdown", "values"),
+    [
+        ("views", "media_product_type", {"AD", "STORY", "REEL", "CAROUSEL_CONTAINER", "POST"}),
+        ("views", "follow_type", {"FOLLOWER", "NON_FOLLOWER", "UNKNOWN"}),
+        ("reach", "follow_type", {"FOLLOWER", "NON_FOLLOWER", "UNKNOWN"}),
+        (
+            "profile_links_taps",
+            "contact_button_type",
+            {"BOOK_NOW", "CALL", "DIRECTION", "EMAIL", "INSTANT_EXPERIENCE", "TEXT", "UNDEFINED"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_a_breakdown_adds_up_over_its_values(
+    ask: Asker, metric: str, breakdown: str, values: set[str], login: str
+) -> None:
+    params = {"metric": metric, "metric_type": "total_value", "period": "day", "breakdown": breakdown}
+    answer = ask.insights(login=login, **params, since="2026-10-20", until="2026-11-18")
+    total = answer.json()["data"][0]["total_value"]
     results = total["breakdowns"][0]["results"]
     assert total["value"] == sum(result["value"] for result in results) > 0
+    assert {result["dimension_values"][0] for result in results} == values
+
+
+@pytest.mark.parametrize("metric", ["views", "follows_and_unfollows"])
+@pytest.mark.parametrize(("login", "prefix"), [("facebook", "(#100) "), ("instagram", "")])
+def test_the_references_typing_error_is_refused_by_both_logins(
+    ask: Asker, metric: str, login: str, prefix: str
+) -> None:
+    params = {"metric": metric, "metric_type": "total_value", "period": "day", "breakdown": "follower_type"}
+    answer = ask.insights(login=login, **params)
+    assert answer.status_code == 400
+    assert ask.error(answer)["message"] == (
+        f"{prefix}breakdown[0] must be one of the following values: country, city, age, gender, follow_type, "
+        "media_product_type, contact_button_type"
+    )

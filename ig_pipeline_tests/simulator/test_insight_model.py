@@ -42,7 +42,8 @@ requests = st.fixed_dictionaries(
             lambda days: st.integers(-1, 1).map(lambda s: timedelta(days=days, seconds=s))
         )
         | st.just(timedelta(days=30)),
-        "ago": st.integers(0, 45 * 24).map(lambda hours: timedelta(hours=hours)),
+        # Up to now, back to where follower_count ends, and around the two years where everything does.
+        "ago": (st.integers(0, 45 * 24) | st.integers(695 * 24, 735 * 24)).map(lambda hours: timedelta(hours=hours)),
     }
 )
 
@@ -75,6 +76,9 @@ def refusal(metrics: list[str], metric_type: str | None, since: datetime, until:
         return "(#100)"
     if (until - since).total_seconds() > 2_592_000:
         return "(#100) There cannot be more than 30 days (2592000 s) between since and until."
+    leap_day = timedelta(days=(now.month, now.day) == (2, 29))
+    if since < (now + leap_day).replace(year=now.year - 2):
+        return "(#100) since param is not valid. Metrics data is available for the last 2 years"
     today = now.astimezone(LOS_ANGELES).replace(hour=0, minute=0, second=0, microsecond=0)
     if "follower_count" in metrics and since < today.astimezone(UTC) - timedelta(days=30):
         return "(#100) (follower_count) metric only supports querying data for the last 30 days"
@@ -90,6 +94,15 @@ def refusal(metrics: list[str], metric_type: str | None, since: datetime, until:
         "since": datetime(2026, 8, 6, 7, tzinfo=UTC),
         "length": timedelta(days=1),
         "ago": timedelta(days=9),
+    }
+)
+@example(  # a window that begins two years ago to the second
+    {
+        "metrics": ["views", "reach"],
+        "metric_type": "total_value",
+        "since": datetime(2024, 11, 20, 12, tzinfo=UTC),
+        "length": timedelta(days=1),
+        "ago": timedelta(days=729),
     }
 )
 @example(  # the day of 23 hours and the one of 25

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ig_pipeline.simulator.posts import Post
 from ig_pipeline_tests.simulator.conftest import NOW, Asker
 
 FIELDS = "id,caption,media_type,media_product_type,media_url,thumbnail_url,timestamp,like_count,comments_count"
@@ -105,6 +106,97 @@ def test_a_metric_of_another_kind_of_post_is_refused(ask: Asker) -> None:
     )
     assert ask.get(f"{reel}/insights", metric="ig_reels_avg_watch_time").status_code == 200
     assert ask.error(ask.get(f"{reel}/insights", metric="saves"))["code"] == 100
+
+
+def post_of(ask: Asker, product_type: str, *, shared: bool = True) -> Post:
+    """A post the busy account made in the last year, or a story it has now; shared to Facebook or not."""
+    account = ask.account()
+    posts = account.live_stories(NOW) if product_type == "STORY" else account.posts_between(None, NOW)
+    return next(
+        post
+        for post in posts
+        if (post.product_type, post.shared_to_facebook) == (product_type, shared) and post.metric("reach", NOW) >= 5
+    )
+
+
+@pytest.mark.parametrize("metric", ["follows", "profile_visits", "profile_activity"])
+def test_reels_have_no_follows_and_no_visits(ask: Asker, metric: str) -> None:
+    for product_type in ("FEED", "STORY"):
+        assert ask.get(f"{post_of(ask, product_type).id}/insights", metric=metric).status_code == 200
+    refused = ask.error(ask.get(f"{post_of(ask, 'REELS').id}/insights", metric=f"reach,{metric}"))
+    assert f"does not support the {metric} metric" in refused["message"]
+
+
+def test_views_on_facebook_are_refused_without_a_word_where_the_post_is_not_there(ask: Asker) -> None:
+    for product_type in ("FEED", "REELS"):
+        shared, unshared = post_of(ask, product_type), post_of(ask, product_type, shared=False)
+        [row] = ask.get(f"{shared.id}/insights", metric="facebook_views").json()["data"]
+        assert row["values"] == [{"value": shared.metric("facebook_views", NOW)}]
+        refused = ask.get(f"{unshared.id}/insights", metric="reach,facebook_views")
+        error = ask.error(refused)
+        assert (refused.status_code, error["code"], error["error_subcode"], error["message"]) == (
+            400,
+            -1,
+            2207086,
+            "Fatal",
+        )
+        assert ask.get(f"{unshared.id}/insights", metric="reach").status_code == 200
+    crossposted = ask.error(ask.get(f"{post_of(ask, 'REELS', shared=False).id}/insights", metric="crossposted_views"))
+    assert (crossposted["code"], crossposted["error_subcode"]) == (-1, 2207086)
+    of_a_picture = ask.error(ask.get(f"{post_of(ask, 'FEED').id}/insights", metric="crossposted_views"))
+    assert "does not support the crossposted_views metric" in of_a_picture["message"]
+
+
+@pytest.mark.parametrize(
+    ("product_type", "metric"),
+    [("STORY", "link_clicks"), ("STORY", "total_views"), ("REELS", "total_likes"), ("FEED", "total_comments")],
+)
+def test_what_only_facebook_login_has_is_unknown_to_the_other(ask: Asker, product_type: str, metric: str) -> None:
+    path = f"{post_of(ask, product_type).id}/insights"
+    assert ask.get(path, metric=f"reach,{metric}").status_code == 200
+    refused = ask.error(ask.get(path, login="instagram", metric=f"reach,{metric}"))
+    assert refused["message"].startswith("metric[1] must be one of the following values: ")
+    assert metric not in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("product_type", "metric", "breakdown", "values"),
+    [
+        (
+            "STORY",
+            "navigation",
+            "story_navigation_action_type",
+            {"tap_forward", "tap_back", "tap_exit", "swipe_forward"},
+        ),
+        (
+            "FEED",
+            "profile_activity",
+            "action_type",
+            {"BIO_LINK_CLICKED", "CALL", "DIRECTION", "EMAIL", "OTHER", "TEXT"},
+        ),
+    ],
+)
+def test_a_media_breakdown_has_its_own_values(
+    ask: Asker, product_type: str, metric: str, breakdown: str, values: set[str]
+) -> None:
+    path = f"{post_of(ask, product_type).id}/insights"
+    [row] = ask.get(path, metric=metric, breakdown=breakdown).json()["data"]
+    [found] = row["total_value"]["breakdowns"]
+    assert found["dimension_keys"] == [breakdown]
+    assert {result["dimension_values"][0] for result in found["results"]} <= values
+    assert sum(result["value"] for result in found["results"]) == row["total_value"]["value"] > 0
+
+
+def test_other_breakdowns_of_posts_are_refused(ask: Asker) -> None:
+    path = f"{post_of(ask, 'FEED').id}/insights"
+    unknown = ask.error(ask.get(path, metric="views", breakdown="media_product_type"))
+    assert unknown["message"] == (
+        "(#100) breakdown[0] must be one of the following values: follow_type, surface_type, action_type, "
+        "story_navigation_action_type"
+    )
+    for metric in ("reach", "views"):
+        refused = ask.error(ask.get(path, metric=metric, breakdown="follow_type"))
+        assert refused["message"] == f"(#100) Incompatible breakdowns (follow_type) for metric ({metric})"
 
 
 def test_old_videos_have_no_views(ask: Asker) -> None:

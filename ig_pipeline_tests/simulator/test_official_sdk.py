@@ -139,6 +139,11 @@ def media_of(username: str, edge: str) -> Callable[[RunningSimulator], str]:
     return path
 
 
+def newest_post(sim: RunningSimulator) -> str:
+    """Its insights: what an account's reach can be broken down by, a post's cannot."""
+    return f"{next(sim.world.account('acme.studio').posts_between(None, NOW)).id}/insights"
+
+
 def lonely_story(sim: RunningSimulator) -> str:
     """A living story hardly anybody saw; the clock is set to a day that has one."""
     account = sim.world.account("acme.studio")
@@ -194,9 +199,7 @@ TRIGGERS: dict[str, Trigger] = {
     "unknown_transient": after(faults("server_error_2"), insights(metric="reach")),
     "unknown_code1": insights(metric="likes", breakdown="follow_type", metric_type="total_value"),
     "reduce_data": after(faults("reduce_data"), insights(metric="reach")),
-    "incompatible_breakdown": insights(
-        login="instagram", metric="reach", metric_type="total_value", breakdown="follow_type"
-    ),
+    "incompatible_breakdown": get(newest_post, login="instagram", metric="reach", breakdown="follow_type"),
     "ig_exchange_without_scope": without_scope,
     "appsecret_proof_missing": page_without_proof,
 }

@@ -35,9 +35,24 @@ def test_instagram_login_reads_itself(ask: Asker) -> None:
 
 def test_a_version_is_optional_and_a_dead_one_is_served_by_another(ask: Asker) -> None:
     token = ask.sim.token("acme.studio")
-    for path, served in {"": "v21.0", "/v25.0": "v25.0", "/v19.0": "v26.0", "/v26.0": "v26.0"}.items():
+    for path, served in {"": "v21.0", "/v25.0": "v25.0", "/v19.0": "v27.0", "/v26.0": "v26.0"}.items():
         url = f"{ask.sim.url}{path}/{ask.account().id}/insights?metric=reach&period=day&access_token={token}"
         assert f"/{served}/" in httpx.get(url).json()["paging"]["next"]
+
+
+def test_whether_a_version_exists_is_told_without_a_token(ask: Asker) -> None:
+    for version in ("v9.0", "v19.0", "v25.0", "v26.0", "v27.0"):  # dead ones exist as well
+        answer = httpx.get(f"{ask.sim.url}/{version}/me")
+        assert (answer.status_code, ask.error(answer)["code"]) == (400, 2500)
+        assert ask.error(answer)["message"].startswith("An active access token must be used")
+    for version in ("v28.0", "v26.7", "v99.0"):
+        answer = httpx.get(f"{ask.sim.url}/{version}/me")
+        assert (answer.status_code, ask.error(answer)["code"]) == (400, 2500)
+        assert ask.error(answer)["message"] == "Unknown path components: /me"
+        with_token = httpx.get(f"{ask.sim.url}/{version}/me?access_token={ask.sim.token('acme.studio')}")
+        assert ask.error(with_token)["message"] == "Unknown path components: /me"
+    alone = httpx.get(f"{ask.sim.url}/v99.0")
+    assert ask.error(alone)["message"] == "Unknown path components: /v99.0"
 
 
 def test_calls_are_counted_by_account_and_endpoint(ask: Asker) -> None:
@@ -79,7 +94,8 @@ def test_tokens_outlive_a_restart_and_end_after_sixty_days(ask: Asker) -> None:
 
 
 def test_no_token_and_a_strange_one_are_refused(ask: Asker) -> None:
-    assert httpx.get(f"{ask.sim.url}/me").json()["error"]["code"] == 104
+    assert httpx.get(f"{ask.sim.url}/me").json()["error"]["code"] == 2500
+    assert httpx.get(f"{ask.sim.url}/{ask.account().id}").json()["error"]["code"] == 104
     assert httpx.get(f"{ask.sim.url}/me?access_token=EAAGnonsense").json()["error"]["code"] == 190
 
 
@@ -100,6 +116,38 @@ def test_a_throttled_account_stops_after_some_calls_and_calling_on_lengthens_the
     assert ask.get(ask.account("harbor.bakery").id, "harbor.bakery").status_code == 200
     ask.control("POST", "clock", offset=3600)
     assert ask.get(path).status_code == 200
+
+
+def test_usage_of_other_use_cases_is_listed_beside_the_accounts_own(ask: Asker) -> None:
+    account = ask.account().id
+
+    def listed(username: str = "acme.studio") -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = json.loads(
+            ask.get(ask.account(username).id, username).headers["x-business-use-case-usage"]
+        )
+        return found
+
+    own = listed()
+    assert list(own) == [account]
+    ask.control("POST", "usage/acme.studio", type="ads_management", percent=100, minutes=45)
+    ask.control("POST", "usage/acme.studio", type="", percent=7, id=account)
+    beside = listed()
+    [of_the_business] = [entries for subject, entries in beside.items() if subject != account]
+    assert of_the_business == [
+        {
+            "type": "ads_management",
+            "call_count": 100,
+            "total_cputime": 25,
+            "total_time": 25,
+            "estimated_time_to_regain_access": 45,
+        }
+    ]
+    assert [entry.get("type") for entry in beside[account]] == ["instagram", None]
+    assert list(listed("harbor.bakery")) == [ask.account("harbor.bakery").id]
+    ask.control("DELETE", "usage/acme.studio")
+    assert listed().keys() == own.keys()
+    wrong = ask.http.post(f"{ask.sim.url}/_simulator/usage/acme.studio?id=act_1")
+    assert (wrong.status_code, "number" in wrong.json()["error"]) == (400, True)
 
 
 def test_the_app_can_be_throttled_as_a_whole(ask: Asker) -> None:

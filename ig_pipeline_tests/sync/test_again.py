@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
+from ig_pipeline.graph_api.days import days_between, oldest_day_with_metrics
 from ig_pipeline.storage import tables
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -85,6 +87,23 @@ async def test_days_with_gaps_fill_exactly_those_days(small: SmallWorld) -> None
     assert sorted({result.date for result in results}) == days
     assert small.daily("acme.studio") == small.truth("acme.studio", days)
     assert {row["date"] for row in small.rows(tables.media_engagement)} <= set(days)
+
+
+@sqlite_only
+async def test_days_older_than_two_years_are_complete_by_rule_and_never_asked_for(small: SmallWorld) -> None:
+    small.connect("harbor.bakery")
+    edge = oldest_day_with_metrics(small.clock())
+    days = days_between(edge - timedelta(days=2), edge + timedelta(days=1))
+    results = await small.sync(["harbor.bakery"], days=days, assets=["account_insights"])
+    assert {(result.date, result.status) for result in results} == {(day, "complete") for day in days}
+    old, new = ([r for r in results if (r.date < edge) is older] for older in (True, False))
+    assert small.calls_of("harbor.bakery") == 1 + len(new)
+    for result in old:
+        assert not result.values
+        assert set(result.absences) == {*DEFAULT_SERIES, *DEFAULT_TOTALS}
+        assert "last 2 years" in result.absences["reach"]
+    assert all(result.values["reach"] for result in new)
+    assert not small.rows(tables.metric_absences)
 
 
 @sqlite_only

@@ -114,7 +114,7 @@ async def test_below_a_hundred_followers_nobody_is_known_to_be_online(small: Sma
 async def test_polled_stories_keep_their_last_numbers(small: SmallWorld) -> None:
     small.connect("acme.studio")
     account = small.world.account("acme.studio")
-    seen: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int | float]] = {}
     for _ in range(8):
         alive = account.live_stories(small.clock())
         (result,) = await run(small, poll_stories, ["acme.studio"])

@@ -37,4 +37,4 @@ async def test_a_version_that_meta_serves_no_more_is_named_after_the_run(
         key = small.world.accounts[0].username
         small.connect(key)
         await small.sync([key], days=2)
-    assert "Asked for Graph API v19.0, Meta answered with v26.0" in caplog.text
+    assert "Asked for Graph API v19.0, Meta answered with v27.0" in caplog.text

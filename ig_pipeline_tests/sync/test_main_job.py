@@ -1,16 +1,20 @@
 """Thirty days of a connected account: the truth, the whole truth, at the promised price."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from itertools import groupby
 from math import ceil, log2
 
 import pytest
 
+from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end
 from ig_pipeline.simulator.kinds import KINDS
 from ig_pipeline.storage import tables
+from ig_pipeline.sync import absence_memory
+from ig_pipeline.sync.absence_memory import NOTHING
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, summarise
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -166,6 +170,26 @@ async def test_a_remembered_absence_is_not_asked_for_again_until_it_is_time(smal
     small.clock.advance(timedelta(days=8))
     await small.sync(["little.letterpress"], days=1, assets=["account_insights"])
     assert small.calls_of("little.letterpress") > 2
+
+
+@sqlite_only
+async def test_a_post_that_is_not_on_facebook_is_remembered_for_a_month(small: SmallWorld) -> None:
+    small.connect("acme.studio")
+    window = small.window(10)
+    await small.sync(["acme.studio"], days=window, assets=["media_engagement"])
+    post, connection = small.rows(tables.media_engagement, "acme.studio")[0], small.connection("acme.studio")
+    why = {"facebook_views": Absence("not_shared_to_facebook", "Not shared to Facebook.")}
+    now = small.clock()
+
+    def known_at(at: datetime) -> Mapping[str, Mapping[str, Absence]]:
+        with small.engine.connect() as db:
+            kept = absence_memory.recall_posts(db, connection, first=window[0], last=window[-1], now=at)
+        return {media_id: memory.known for media_id, memory in kept.items() if memory.known}
+
+    with small.engine.begin() as db:
+        absence_memory.remember(db, connection, why, memory=NOTHING, now=now, subject=post["media_id"])
+    assert known_at(now + timedelta(days=29)) == {post["media_id"]: why}
+    assert known_at(now + timedelta(days=31)) == {}
 
 
 @sqlite_only
