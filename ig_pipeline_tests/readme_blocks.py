@@ -1,9 +1,9 @@
-"""The parts of README.md that are made from the code: commands, exit codes, settings.
+"""The parts of the documents that are made from the code: commands, exit codes, settings, the picture of the imports.
 
 `make docs` writes them, `test_docs` compares. Prose is written by hand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -11,8 +11,10 @@ import click
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.main import cli
 from ig_pipeline.settings import PREFIX, Settings
+from ig_pipeline_tests.import_picture import package_imports, picture
 
 README = Path(__file__).parent.parent / "README.md"
+ARCHITECTURE = README.parent / "docs" / "architecture.md"
 
 
 def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -27,18 +29,20 @@ def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Itera
             yield " ".join((*path, name)), command
 
 
-def blocks() -> dict[str, str]:
-    """Name → the Markdown between `<!-- name -->` and `<!-- /name -->`."""
+def blocks(page: Path = README) -> dict[str, str]:
+    """Name → the Markdown between `<!-- name -->` and `<!-- /name -->` of a page."""
+    if page == ARCHITECTURE:
+        return {"imports": picture(package_imports())}
     return {"commands": _commands(), "exit codes": _exit_codes(), "settings": _settings()}
 
 
-def filled(text: str) -> str:
-    """`text` with every block as it should be. Raises `ValueError` when a marker is missing."""
-    for name, block in blocks().items():
+def filled(text: str, made: Mapping[str, str] | None = None) -> str:
+    """`text` with every block as it should be, README.md's by default. Raises `ValueError` when a marker is missing."""
+    for name, block in (blocks() if made is None else made).items():
         before, start, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         if not start or not end:
-            raise ValueError(f"README.md lacks the marks of {name}.")
+            raise ValueError(f"The marks of the block {name} are missing.")
         text = f"{before}{start}{block}\n{end}{after}"
     return text
 
@@ -75,4 +79,5 @@ def first_sentence(command: click.Command) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for path in (README, ARCHITECTURE):
+        path.write_text(filled(path.read_text(), blocks(path)))

@@ -11,7 +11,7 @@ from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline.storage.tables import metadata
-from ig_pipeline_tests.readme_blocks import README, filled, leaf_commands
+from ig_pipeline_tests.readme_blocks import ARCHITECTURE, README, blocks, filled, leaf_commands
 
 ROOT = README.parent
 TEXT = README.read_text()
@@ -28,6 +28,23 @@ def code_in(text: str) -> list[str]:
 
 def test_commands_exit_codes_and_settings_are_those_of_the_code() -> None:
     assert filled(TEXT) == TEXT, "run `make docs`"
+
+
+def test_the_picture_of_the_imports_is_that_of_the_code() -> None:
+    text = ARCHITECTURE.read_text()
+    assert filled(text, blocks(ARCHITECTURE)) == text, "run `make docs`"
+
+
+def test_a_picture_that_is_out_of_date_is_noticed() -> None:
+    text = ARCHITECTURE.read_text()
+    older = text.replace("flowchart TD\n", "flowchart TD\n    charts --> web\n")
+    assert older != text
+    assert filled(older, blocks(ARCHITECTURE)) == text
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="imports"):
+        filled(ARCHITECTURE.read_text().replace("<!-- /imports -->", ""), blocks(ARCHITECTURE))
 
 
 def test_every_table_is_described() -> None:
