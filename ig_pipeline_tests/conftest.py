@@ -1,5 +1,6 @@
 """Fixtures every test may use: the two databases, migrated and empty."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def postgres_template(postgres: PostgresServer) -> str:
     return url.rsplit("/", 1)[1]
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that others are copied from: migrations take a sixth of a second."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    engine = open_engine(SecretStr(f"sqlite:///{path}"))
+    migrate(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> SecretStr:
+    """The URL of a migrated, empty SQLite database."""
+    return SecretStr(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.db')}")
+
+
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """The URL of an empty PostgreSQL database, for Dagster's own storage or a first migration."""
@@ -42,14 +59,10 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SecretStr]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[SecretStr]:
     """The URL of a migrated, empty database: each test runs on both."""
     if request.param == "sqlite":
-        url = SecretStr(f"sqlite:///{tmp_path / 'test.db'}")
-        engine = open_engine(url)
-        migrate(engine)
-        engine.dispose()
-        yield url
+        yield request.getfixturevalue("sqlite_url")
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     made = server.create(template=request.getfixturevalue("postgres_template"))

@@ -137,7 +137,11 @@ def pending_migrations(engine: sa.Engine) -> list[str]:
 
 @contextmanager
 def _migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A writing transaction; on SQLite without foreign keys, or replacing a table would delete what refers to it."""
+    """A writing transaction in which SQLite's tables may be replaced.
+
+    There it has no foreign keys, or replacing a table would delete what refers to it; and the new table numbers its
+    rows from where the old one was, not from the highest id that is left.
+    """
     with engine.connect() as db:
         driver = db.connection.driver_connection
         if isinstance(driver, sqlite3.Connection):
@@ -145,10 +149,31 @@ def _migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
             driver.execute("pragma foreign_keys = off")
         try:
             with db.begin():
+                before = _last_ids(db)
                 yield db
+                _give_out_no_id_again(db, before)
         finally:
             if isinstance(driver, sqlite3.Connection):
                 driver.execute("pragma foreign_keys = on")
+
+
+def _last_ids(db: sa.Connection) -> dict[str, int]:
+    """Table → the last id it gave out, for tables of SQLite with AUTOINCREMENT."""
+    if db.dialect.name != "sqlite" or not sa.inspect(db).has_table("sqlite_sequence"):
+        return {}
+    return {name: int(last) for name, last in db.execute(sa.text("select name, seq from sqlite_sequence"))}
+
+
+def _give_out_no_id_again(db: sa.Connection, before: Mapping[str, int]) -> None:
+    """Tables that gave out ids `before` and are there still go on behind the last of them."""
+    now, tables = _last_ids(db), set(sa.inspect(db).get_table_names()) if before else set()
+    for name, last in before.items():
+        if name in tables and now.get(name, 0) < last:
+            # A system table without keys: nothing to update when the new table has had no row yet.
+            db.execute(sa.text("delete from sqlite_sequence where name = :name"), {"name": name})
+            db.execute(
+                sa.text("insert into sqlite_sequence (name, seq) values (:name, :last)"), {"name": name, "last": last}
+            )
 
 
 @contextmanager

@@ -391,3 +391,11 @@ stories = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "media_id"),
     sa.Index(None, "account_id", "date"),
 )
+
+# An id lives on outside its row: in the tags and keys of Dagster's runs, in a ciphertext, in the name of a folder. What
+# is made after a row is gone must not be taken for it. PostgreSQL's sequences only go forward; SQLite numbers rows from
+# the highest that is left, unless its table is declared with AUTOINCREMENT. A migration that replaces a table
+# (`recreate`) has to say so again: `table_kwargs={"sqlite_autoincrement": True}`.
+for _table in metadata.tables.values():
+    if _table.autoincrement_column is not None:
+        _table.dialect_options["sqlite"]["autoincrement"] = True

@@ -14,6 +14,7 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
@@ -53,6 +54,7 @@ class Deployment:
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(settings_of=lambda: self.small.settings, clock=self.small.clock)
         self.definitions = build(self.pipeline)
+        self._cursors: dict[str, str | None] = {}
 
     def connect(self, *usernames: str, email: str | None = None) -> None:
         for username in usernames:
@@ -113,16 +115,29 @@ class Deployment:
 
     def tick(self) -> str:
         """A tick of the sensor `deletions`; what it says."""
-        sensor = self.definitions.get_repository_def().get_sensor_def("deletions")
+        return self._evaluate("deletions").skip_message or ""
+
+    def run_what_is_requested(self) -> list[dg.ExecuteInProcessResult]:
+        """A tick of the sensor `requested_syncs`, and the runs that it asks for."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        return [
+            job.execute_in_process(
+                instance=self.instance, tags=dict(asked.tags), asset_selection=list(asked.asset_selection or ())
+            )
+            for asked in self._evaluate("requested_syncs").run_requests or ()
+        ]
+
+    def _evaluate(self, name: str) -> SensorExecutionData:
+        sensor = self.definitions.get_repository_def().get_sensor_def(name)
         with dg.build_sensor_context(
             instance=self.instance,
             definitions=self.definitions,
             resources={"pipeline": self.pipeline},
-            cursor=getattr(self, "cursor", None),
+            cursor=self._cursors.get(name),
         ) as context:
             answer = sensor.evaluate_tick(context)
-            self.cursor = context.cursor
-        return answer.skip_message or ""
+            self._cursors[name] = context.cursor
+        return answer
 
     def grid(self, account_key: str) -> dict[str, tuple[set[str], set[str], dict[str, object]]]:
         """Asset → green cells, red cells, and what the newest event of each green one shows."""

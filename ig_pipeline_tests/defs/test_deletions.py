@@ -12,8 +12,9 @@ from dagster._core.execution.backfill import BulkActionStatus
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START, range_tags
 from ig_pipeline.defs.reporting import GridReporter
+from ig_pipeline.defs.run_requests import request_tag
 from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.storage import deletion_requests, oauth_states, tables
+from ig_pipeline.storage import deletion_requests, oauth_states, sync_requests, tables
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 from ig_pipeline.storage.user_data import export
@@ -200,6 +201,50 @@ def test_who_asks_twice_gets_the_same_code_and_an_unknown_person_one_that_is_don
     assert (nobody.status, nobody.targets) == ("done", ())
     assert "2 deletions are done" in world.tick()
     assert world.found(GONE, STAYS) == []
+
+
+def test_what_is_requested_after_a_deletion_is_not_taken_for_what_the_forgotten_account_had_requested(
+    world: Deployment,
+) -> None:
+    """The run of that request was shared with another account: it stays, with the tag of the row that is gone."""
+    first, gone = enqueue(world, FIRST), enqueue(world, GONE)
+    (shared,) = world.run_what_is_requested()
+    assert {request_tag(first), request_tag(gone)} < shared.dagster_run.tags.keys()
+    for _ in range(2):  # marked as launched, then with the end of their run
+        assert not world.run_what_is_requested()
+    assert status_of_request(world, gone) == ("done", shared.run_id)
+    ask(world, GONE)
+    assert "1 deletions are done" in world.tick()
+    assert world.instance.has_run(shared.run_id)
+
+    new = enqueue(world, FIRST)
+
+    (own,) = world.run_what_is_requested()
+    assert request_tag(new) in own.dagster_run.tags
+    for _ in range(2):
+        assert not world.run_what_is_requested()
+    assert status_of_request(world, new) == ("done", own.run_id)
+
+
+def enqueue(world: Deployment, account_key: str) -> int:
+    with world.small.engine.begin() as db:
+        return sync_requests.enqueue(
+            db,
+            kind="insights",
+            account_key=account_key,
+            first=LAST,
+            last=LAST,
+            requested_by="admin",
+            reason="asked",
+            now=world.small.clock(),
+        ).id
+
+
+def status_of_request(world: Deployment, request_id: int) -> tuple[str, str | None]:
+    with world.small.engine.connect() as db:
+        found = sync_requests.by_id(db, request_id)
+    assert found is not None
+    return found.status, found.run_id
 
 
 @sqlite_alone

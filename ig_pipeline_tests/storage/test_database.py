@@ -48,6 +48,19 @@ def test_migrations_make_exactly_the_tables_of_the_code(database: sa.Engine) -> 
         assert compare_metadata(context, metadata) == []
 
 
+def test_migrations_make_no_table_that_gives_out_an_id_twice(database: sa.Engine) -> None:
+    """What comparing tables does not see: on SQLite one that a migration makes or replaces has to say so itself."""
+    numbered = {table.name: key for table in metadata.sorted_tables if (key := table.autoincrement_column) is not None}
+    if database.dialect.name == "sqlite":
+        only_forward = "select name from sqlite_master where type = 'table' and sql like '% AUTOINCREMENT%'"
+    else:
+        only_forward = "select sequencename from pg_sequences where increment_by > 0 and not cycle"
+    with database.connect() as db:
+        found = set(db.execute(sa.text(only_forward)).scalars())
+    wanted = {name if database.dialect.name == "sqlite" else f"{name}_{key.name}_seq" for name, key in numbered.items()}
+    assert found == wanted
+
+
 def test_migrating_twice_changes_nothing(database: sa.Engine) -> None:
     migrate(database)
     assert pending_migrations(database) == []

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.web.front_door import FrontDoor, front_door
 
@@ -19,13 +18,9 @@ def small(database_url: SecretStr, tmp_path: Path) -> Iterator[SmallWorld]:
 
 
 @pytest.fixture
-def small_on_sqlite(tmp_path: Path) -> Iterator[SmallWorld]:
+def small_on_sqlite(sqlite_url: SecretStr, tmp_path: Path) -> Iterator[SmallWorld]:
     """The same for what no database can change."""
-    url = SecretStr(f"sqlite:///{tmp_path / 'small.db'}")
-    engine = open_engine(url)
-    migrate(engine)
-    engine.dispose()
-    with small_world(url, tmp_path) as built:
+    with small_world(sqlite_url, tmp_path) as built:
         yield built
 
 
