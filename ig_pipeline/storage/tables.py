@@ -91,15 +91,7 @@ metrics = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "date", "source"),
 )
 
-_POST_NUMBERS = (
-    "like_count",
-    "comments_count",
-    "saved",
-    "reach",
-    "views",
-    "shares",
-    "total_interactions",
-)
+_POST_NUMBERS = ("like_count", "comments_count", "saved", "reach", "views", "shares", "total_interactions")
 
 
 def _post_numbers() -> list[sa.Column[int]]:
@@ -156,7 +148,6 @@ instagram_sync_logs = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("calls", sa.Integer, nullable=False),
     sa.Column("absences", sa.JSON, nullable=False),
-    # What the cell lacks that no rule explains: it is asked for again.
     sa.Column("lacking", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("error_type", sa.Text),
     sa.Column("error_message", sa.Text),
