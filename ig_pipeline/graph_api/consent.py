@@ -22,6 +22,8 @@ ASSUMED_LIFE = timedelta(days=3)
 class NoProfessionalAccountError(GraphError):
     """The login is fine, but no Instagram professional account is behind it."""
 
+    actor = "owner"
+
 
 @dataclass(frozen=True)
 class Consent:

@@ -40,9 +40,13 @@ _TOO_YOUNG = "Instagram refreshes a token only from 24 hours after it was issued
 class LoginDeclinedError(GraphError):
     """The person said no in the consent dialog."""
 
+    actor = "owner"
+
 
 class TokenTooYoungError(BadRequestError):
     """Instagram refreshes a token only from 24 hours after it was issued: nothing to do yet."""
+
+    actor = "no_one"
 
 
 def code_of_callback(query: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from ig_pipeline.graph_api.errors import (
+    AppFaultError,
     GraphError,
     MalformedAnswerError,
     PermissionMissingError,
@@ -22,11 +23,13 @@ from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 
-STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
+STOPPING = (RateLimitedError, AppFaultError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
 
-PASSING = frozenset(cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError, DownloadError))
-"""Names of the errors that are of a moment: asking again may help."""
+PASSING = frozenset(
+    cls.__name__ for cls in (TransientError, UnreachableError, MalformedAnswerError, DownloadError, AppFaultError)
+)
+"""Names of the errors after which a later attempt may succeed: of a moment, or mended by the app's operator."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,18 @@ class Verdict:
 
 
 def judge(error: Exception, account_key: str) -> Verdict:
-    """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret."""
+    """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret.
+
+    A fault of the app names no account: it is the same sentence for every cell, and for its operator.
+    """
     kind = type(error).__name__
     match error:
         case RateLimitedError():
             at = f"{error.retry_at:%Y-%m-%d %H:%M} UTC"
             sentence = f"Instagram's rate limit for {account_key} is reached; it continues by itself at {at}."
             return Verdict("deferred", sentence, kind, error.retry_at)
+        case AppFaultError():
+            return Verdict("failed", str(error), kind)
         case TokenDeadError():
             return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
         case PermissionMissingError():
@@ -87,7 +95,7 @@ def lost_cells(
 
 
 def may_pass(result: AccountDayResult) -> bool:
-    """Whether asking again may help, at the end of the run or later: the failure was of the moment."""
+    """Whether asking again may help, at the end of the run or later."""
     return result.status == "failed" and result.error_type in PASSING
 
 

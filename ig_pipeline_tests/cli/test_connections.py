@@ -130,5 +130,18 @@ def test_a_token_given_as_an_argument_is_not_repeated(run: Run, meta: RunningSim
     assert token not in result.output
 
 
+def test_a_switched_off_app_is_said_in_metas_words(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    connect(run, meta, "harbor.bakery", email="other@b.example")
+    meta.simulation.oddities.app = "switched_off"
+    token = meta.token("little.letterpress")
+    result = run("connections", "add", "--email", EMAIL, env=environment(meta), stdin=token)
+    assert result.exit_code == ExitCode.FAILED
+    assert "API access deactivated. To reactivate, go to the app dashboard" in result.stderr
+    synced = run("sync", "--all", "--days", "1", env=environment(meta))
+    assert synced.exit_code == ExitCode.FAILED
+    assert synced.stdout.count("API access deactivated") == 1
+
+
 def test_an_empty_list_says_what_comes_next(run: Run) -> None:
     assert "connections add" in run("connections", "list").stdout

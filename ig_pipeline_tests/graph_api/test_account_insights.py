@@ -11,7 +11,7 @@ from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_insights import fetch_follows, fetch_series, fetch_totals
 from ig_pipeline.graph_api.catalogue import DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end, days_between, instagram_day
-from ig_pipeline.graph_api.errors import BadRequestError, PermissionMissingError, TransientError
+from ig_pipeline.graph_api.errors import AppFaultError, BadRequestError, PermissionMissingError, TransientError
 from ig_pipeline_tests.graph_api.fake import (
     ACCOUNT,
     CREDENTIALS,
@@ -200,7 +200,7 @@ async def test_when_everything_is_refused_the_request_is_at_fault() -> None:
 
 async def test_a_missing_app_secret_is_nobodys_metric() -> None:
     client, fake = client_of(lambda request: refusal("(#100) API calls require an appsecret_proof argument"))
-    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_SECRET"):
+    with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
         await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
     assert len(fake.requests) == 1
 

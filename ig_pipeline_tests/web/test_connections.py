@@ -98,6 +98,26 @@ def test_a_missing_permission_is_named(door: FrontDoor) -> None:
     assert "instagram_manage_insights" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_with_a_switched_off_app_the_operator_has_to_act_and_not_the_person(
+    small_on_sqlite: SmallWorld, login: Login, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = small_on_sqlite
+    who = small.world.accounts[0].username
+    with front_door(small, login=login) as door:
+        back = door.agree(door.start(EMAIL), who)
+        small.simulator.simulation.oddities.app = "switched_off"
+        with caplog.at_level(logging.ERROR, "ig_pipeline"):
+            answer = door.client.get(back)
+        refused(door, answer, 503, "operator_needed")
+        assert "operator of this service" in answer.json()["detail"]
+        assert "onnect again" not in answer.text
+        assert "API access deactivated. To reactivate, go to the app dashboard" in caplog.text
+        # Once it is switched on again, the person's next try is an ordinary one.
+        small.simulator.simulation.oddities.app = None
+        assert door.connect(EMAIL, who).status_code == 200
+
+
 def test_a_replayed_callback_is_refused(door: FrontDoor) -> None:
     who = door.small.world.accounts[0].username
     back = door.agree(door.start(EMAIL), who)
