@@ -154,6 +154,8 @@ def _store(services: WebServices, attempt: LoginAttempt, consent: Consent) -> bo
                 token=consent.token,
                 expires_at=consent.expires_at,
                 scopes=",".join(consent.scopes),
+                expiry=consent.expiry,
+                data_access_expires_at=consent.data_access_expires_at,
             )
             meta_people.remember(db, connection.id, consent.person_ids)
             started |= ask_for_history(

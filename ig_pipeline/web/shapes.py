@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, Field, StringConstraints
 
+from ig_pipeline.graph_api.token_ends import Expiry
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.overview import BackfillState
 
@@ -51,9 +52,19 @@ class ConnectionState(BaseModel):
     username: str
     account: str = Field(description="The connection's name in the grid and on the command line.")
     expires_at: dt.datetime | None = Field(description="When the token ends unless renewed, which happens by itself.")
+    expiry: Expiry | None = Field(
+        description="How that is known: stated by Meta, assumed because Meta did not say, or it never ends. "
+        "Null without a token."
+    )
+    data_access_expires_at: dt.datetime | None = Field(
+        description="Until when Meta lets the app read: 90 days after its owner last used it. Null where not told. "
+        "Renewing the token does not move it, connecting again does."
+    )
     connected_at: dt.datetime
     status: ConnectionStatus
-    action: str | None = Field(description="What its owner has to do; null when nothing.")
+    action: str | None = Field(
+        description="What its owner has to do, from 14 days before reading ends on; null when nothing."
+    )
     reconnect_url: str | None = Field(description="Where the owner does it.")
     last_synced_day: dt.date | None
     backfill: BackfillProgress

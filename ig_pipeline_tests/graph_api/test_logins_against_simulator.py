@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.errors import (
     PermissionMissingError,
     TokenDeadError,
 )
-from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
+from ig_pipeline.graph_api.grants import find_granted_accounts
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.oauth import (
     SCOPES,
@@ -28,6 +28,7 @@ from ig_pipeline.graph_api.oauth import (
     MetaLogin,
     TokenTooYoungError,
     code_of_callback,
+    inspect_token,
 )
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
