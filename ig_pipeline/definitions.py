@@ -8,7 +8,7 @@ import gc
 import dagster as dg
 
 from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
-from ig_pipeline.defs.checks import every_token_outlives_the_week
+from ig_pipeline.defs.checks import TOKEN_CHECKS
 from ig_pipeline.defs.deletions import deletions
 from ig_pipeline.defs.first_backfills import new_connections
 from ig_pipeline.defs.insights import insight_assets
@@ -26,7 +26,7 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     grid = grid_from(pipeline.settings.first_day)
     return dg.Definitions(
         assets=[insight_assets(grid), media_assets(grid), access_tokens, *AUDIENCE_ASSETS],
-        asset_checks=[every_token_outlives_the_week],
+        asset_checks=TOKEN_CHECKS,
         sensors=[new_connections, requested_syncs, deletions],
         schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks, audience_refresh, story_polling],
         resources={"pipeline": pipeline},

@@ -23,7 +23,8 @@ def outcome(results: Sequence[BackfillResult], *, dry_run: bool) -> str:
     for result in results:
         lines += [f"{result.account_key}: {result.status}", _counts(result.tally, dry_run=dry_run)]
         lines += [f"{count:,} left out: {reason}" for reason, count in result.tally.reasons.items()]
-        lines += [result.error] if result.error else []
+        # A fault of the app is the same sentence for every account.
+        lines += [result.error] if result.error and result.error not in lines else []
         lines += result.tally.errors[:_ERRORS]
     return _fitting([*lines, STORIES_NOTE])
 

@@ -32,13 +32,16 @@ def print_results(results: Sequence[BackfillResult], *, dry_run: bool) -> None:
         )
     console = out()
     console.print(table)
+    shown: set[str] = set()  # a fault of the app is the same sentence for every account
     for result in results:
         if same := result.tally.files["same_bytes"]:
             console.print(f"{same:,} of {result.account_key}'s files have bytes that were there: stored once.")
         for reason, count in result.tally.reasons.items():
             console.print(Text(f"{count:,} left out: {reason}", style="yellow"), soft_wrap=True)
         for error in [*([result.error] if result.error else []), *result.tally.errors[:_SHOWN]]:
-            console.print(Text(error, style="red"), soft_wrap=True)
+            if error not in shown:
+                console.print(Text(error, style="red"), soft_wrap=True)
+            shown.add(error)
 
 
 def print_runs(runs: Sequence[MediaBackfill]) -> None:

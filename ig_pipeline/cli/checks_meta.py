@@ -23,6 +23,7 @@ from ig_pipeline.graph_api.versions import (
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
+from ig_pipeline.sync.data_access import data_access_warning
 
 # Beyond half a minute somebody's time service is off; beyond five minutes days and token ends are judged wrongly.
 _CLOCK_WARN_S = 30
@@ -115,12 +116,25 @@ def check_connections(engine: sa.Engine | None, clock: Clock) -> Iterator[Findin
             again = f"ig-pipeline connections add --email {connection.email}"
             yield warn(connection.account_key, connection.status_message or "has to be connected again", again)
     for connection in connected:
-        if connection.expires_at is not None and connection.expires_at - clock() < _TOKEN_WARN:
-            yield warn(
-                connection.account_key,
-                f"its token ends on {connection.expires_at:%Y-%m-%d %H:%M} UTC and was not renewed",
-                f"ig-pipeline tokens refresh --account {connection.account_key}",
-            )
+        yield from _ends_of(connection, clock)
+
+
+def _ends_of(connection: Connection, clock: Clock) -> Iterator[Finding]:
+    """A token that was not renewed in time, and reading that only the owner can prolong."""
+    end = connection.token_end
+    if end is not None and end.at is not None and end.within(_TOKEN_WARN, now=clock()):
+        ends = "is taken to end" if end.assumed else "ends"
+        yield warn(
+            connection.account_key,
+            f"its token {ends} on {end.at:%Y-%m-%d %H:%M} UTC and was not renewed",
+            f"ig-pipeline tokens refresh --account {connection.account_key}",
+        )
+    if warning := data_access_warning(connection, now=clock()):
+        yield warn(
+            connection.account_key,
+            f"cannot be read from {warning.ends_at:%Y-%m-%d %H:%M} UTC on: its owner has not used the app for so long",
+            f"Ask {connection.email} to connect again, which counts as using it. Renewing the token does not help.",
+        )
 
 
 def login_in_use(engine: sa.Engine | None, settings: Settings) -> Login:

@@ -28,6 +28,7 @@ from ig_pipeline.settings import Settings, load_settings, read_secret
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
+from ig_pipeline.sync.data_access import data_access_warning
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.first_history import ask_for_history
 
@@ -88,8 +89,8 @@ def add(
         return
     until = _until(connection)
     click.echo(f"{connection.account_key} ({found.account_id}) is connected for {connection.email}, {until}.")
-    if consent.expires_at is None and consent.login == "facebook":
-        click.echo("Meta named no end of the token; with IG_PIPELINE_APP_ID and _SECRET set it could be looked up.")
+    if consent.login == "facebook" and not (settings.app_id and settings.app_secret):
+        click.echo("With IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET set, its end would be looked up and put off.")
     click.echo(
         f"With `ig-pipeline up` running its history comes by itself; at once and without: "
         f"ig-pipeline sync --account {connection.account_key} --days {settings.initial_backfill_days}"
@@ -116,15 +117,18 @@ def list_(email: str | None, as_json: bool) -> None:
         click.echo("Nobody is connected yet. Next: ig-pipeline connections add --email you@example.com")
         return
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("Account", "Owner", "Status", "Token until"):
+    for heading in ("Account", "Owner", "Status", "Token until", "Reads until"):
         table.add_column(heading, overflow="fold")
     for connection in found:
         status = Text(connection.status.replace("_", " "), style=_STYLES.get(connection.status, ""))
-        table.add_row(connection.account_key, connection.email, status, _day(connection.expires_at))
+        reads_until = _day(connection.data_access_expires_at)
+        table.add_row(connection.account_key, connection.email, status, _end(connection), reads_until)
     out().print(table)
     for connection in found:
-        if connection.status == stored.RECONNECT_REQUIRED:
-            out().print(Text(f"{connection.account_key}: {connection.status_message}", style="yellow"), soft_wrap=True)
+        warning = data_access_warning(connection, now=utc_now())
+        said = connection.status_message if connection.status == stored.RECONNECT_REQUIRED else None
+        if said := said or (warning.sentence if warning else None):
+            out().print(Text(f"{connection.account_key}: {said}", style="yellow"), soft_wrap=True)
 
 
 @connections.command("disconnect")
@@ -165,6 +169,8 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
                 token=consent.token,
                 expires_at=consent.expires_at,
                 scopes=",".join(consent.scopes),
+                expiry=consent.expiry,
+                data_access_expires_at=consent.data_access_expires_at,
             )
             was = before.get(account.account_id)
             # A first backfill is the sensor's business; a connection that lapsed asks for what it missed.
@@ -173,13 +179,25 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
 
 
 def _as_json(connection: Connection) -> dict[str, object]:
-    return {name: value for name, value in asdict(connection).items() if name not in ("id", "token_version")}
+    shown = {name: value for name, value in asdict(connection).items() if name not in ("id", "token_version")}
+    end = connection.token_end
+    return {**shown, "expires_at": end.at if end else None, "expiry": end.expiry if end else None}
 
 
 def _until(connection: Connection) -> str:
-    return (
-        f"its token valid until {_day(connection.expires_at)}" if connection.expires_at else "the token's end unknown"
-    )
+    end = connection.token_end
+    if end is None or end.at is None:
+        return "its token without an end"
+    if end.assumed:
+        return f"its token taken to be valid until {_day(end.at)}, for Meta did not say"
+    return f"its token valid until {_day(end.at)}"
+
+
+def _end(connection: Connection) -> str:
+    end = connection.token_end
+    if end is None:
+        return "-"
+    return "never ends" if end.at is None else f"{_day(end.at)}{' (assumed)' if end.assumed else ''}"
 
 
 def _day(instant: datetime | None) -> str:

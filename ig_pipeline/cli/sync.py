@@ -170,9 +170,9 @@ def _print(
         )
     console = out()
     console.print(table)
-    for summary in summaries:
-        for error in summary.errors[:5]:
-            console.print(Text(error, style="red"), soft_wrap=True)
+    # A fault of the app is the same sentence for every account.
+    for error in dict.fromkeys(error for summary in summaries for error in summary.errors[:5]):
+        console.print(Text(error, style="red"), soft_wrap=True)
     for sentence in _partial_sentences(results):
         console.print(Text(sentence, style="yellow"), soft_wrap=True)
     for sentence in dict.fromkeys(result.error for result in results if result.status == "deferred" and result.error):

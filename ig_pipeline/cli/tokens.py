@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 from rich.table import Table
@@ -23,6 +23,7 @@ _SAYS = {
     "not_due": "not due yet",
     "too_young": "too young: Instagram refreshes a token only from a day on",
     "reconnect_required": "refused for good: its owner has to connect again",
+    "not_asked": "not asked, for Meta refuses the app",
 }
 
 
@@ -54,18 +55,23 @@ def refresh(accounts: tuple[str, ...], within: int, as_json: bool) -> None:
         click.echo("No connected account: no token to refresh.")
     else:
         table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-        for heading in ("Account", "Valid until", "Token"):
+        for heading in ("Account", "Valid until", "Reads until", "Token"):
             table.add_column(heading, overflow="fold")
         for result in results:
-            until = f"{result.expires_at:%Y-%m-%d %H:%M} UTC" if result.expires_at else "-"
-            table.add_row(result.account_key, until, _SAYS[result.outcome] if result.outcome else result.error)
+            until = f"{_time(result.expires_at)}{' (assumed)' if result.assumed else ''}"
+            said = _SAYS[result.outcome] if result.outcome else result.error
+            table.add_row(result.account_key, until, _time(result.data_access_expires_at), said)
         out().print(table)
     sys.exit(exit_code(results))
 
 
+def _time(instant: datetime | None) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC" if instant else "-"
+
+
 def exit_code(results: list[TokenResult]) -> ExitCode:
     """OK when no token is in trouble, FAILED when all are."""
-    troubled = sum(result.outcome in (None, "reconnect_required") for result in results)
+    troubled = sum(result.outcome in (None, "reconnect_required", "not_asked") for result in results)
     if not troubled:
         return ExitCode.OK
     return ExitCode.PARTIAL if troubled < len(results) else ExitCode.FAILED

@@ -14,6 +14,7 @@ import dagster as dg
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.sync.data_access import ending_data_access
 from ig_pipeline.sync.standing import expiring_tokens, impossible_rows, missing_by_account
 
 _LISTED = 50
@@ -31,7 +32,10 @@ def every_token_outlives_the_week(pipeline: dg.ResourceParam[Pipeline]) -> dg.As
     """Warns: a token refreshed in time never gets here."""
     with pipeline.reading() as db:
         found = expiring_tokens(db, now=pipeline.clock())
-    lines = [f"- **{item.account_key}**: until {item.expires_at:%Y-%m-%d %H:%M} UTC" for item in found[:_LISTED]]
+    lines = [
+        f"- **{item.account_key}**: until {item.expires_at:%Y-%m-%d %H:%M} UTC{_guess(assumed=item.assumed)}"
+        for item in found[:_LISTED]
+    ]
     return _result(
         "access_tokens",
         "every_token_outlives_the_week",
@@ -41,6 +45,34 @@ def every_token_outlives_the_week(pipeline: dg.ResourceParam[Pipeline]) -> dg.As
         bad=f"{len(found)} tokens end within seven days though they are refreshed before. Run "
         "`ig-pipeline tokens refresh`; if it refuses, ask the owners to connect again.",
     )
+
+
+@dg.asset_check(
+    asset="access_tokens",
+    description="Every owner has used the app recently enough for Meta to let us read for 14 more days.",
+)
+def every_account_can_be_read(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
+    """Warns: renewing tokens does not move this end, only the owners can."""
+    with pipeline.reading() as db:
+        found = ending_data_access(db, now=pipeline.clock())
+    urgent = sum(item.urgent for item in found)
+    lines = [f"- **{item.account_key}**: until {item.ends_at:%Y-%m-%d %H:%M} UTC" for item in found[:_LISTED]]
+    return _result(
+        "access_tokens",
+        "every_account_can_be_read",
+        lines,
+        count=len(found),
+        good="Every account can be read for more than fourteen days.",
+        bad=f"{len(found)} accounts cannot be read after the day named here, {urgent} of them within three days: their "
+        "owners have not used the app for almost 90 days. Ask them to connect again, which counts as using it.",
+    )
+
+
+TOKEN_CHECKS = [every_token_outlives_the_week, every_account_can_be_read]
+
+
+def _guess(*, assumed: bool) -> str:
+    return ", assumed: Meta did not say" if assumed else ""
 
 
 def _every_window_is_complete(pipeline: Pipeline) -> dg.AssetCheckResult:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from ig_pipeline.defs.markdown import literal
+from ig_pipeline.graph_api.errors import AppFaultError
 from ig_pipeline.sync.results import AccountDayResult
 
 
@@ -36,25 +37,39 @@ def failure_of(results: Sequence[AccountDayResult]) -> dg.Failure | None:
     metadata = {"failed": dg.MetadataValue.md(_table(failed))}
     if deferred:
         metadata["deferred, continued by itself"] = dg.MetadataValue.md(_table(deferred))
-    accounts = list(dict.fromkeys(result.account_key for result in failed))
-    first = failed[0]
-    more = f" And {len(accounts) - 1} more accounts: {', '.join(accounts[1:])}." if len(accounts) > 1 else ""
     return dg.Failure(
-        f"{len(failed)} of {len(results)} cells failed. {accounts[0]}: {first.error or 'No reason given.'}{more}",
-        metadata=metadata,
-        allow_retries=False,
+        f"{len(failed)} of {len(results)} cells failed. {_why(failed)}", metadata=metadata, allow_retries=False
     )
 
 
+def _why(failed: Sequence[AccountDayResult]) -> str:
+    """A fault of the app once, for the operator; else the first account's reason and who else failed."""
+    fault = next((result for result in failed if _is_of_the_app(result)), None)
+    others = [result for result in failed if not _is_of_the_app(result)]
+    accounts = list(dict.fromkeys(result.account_key for result in others))
+    said = [str(fault.error)] if fault else []
+    if others:
+        said.append(f"{accounts[0]}: {others[0].error or 'No reason given.'}")
+    if len(accounts) > 1:
+        said.append(f"And {len(accounts) - 1} more accounts: {', '.join(accounts[1:])}.")
+    return " ".join(said)
+
+
+def _is_of_the_app(result: AccountDayResult) -> bool:
+    return result.error_type == AppFaultError.__name__
+
+
 def _table(results: Iterable[AccountDayResult]) -> str:
-    """One line per account and reason: which days, which assets."""
+    """One line per account and reason, one for all accounts where the app is at fault: which days, which assets."""
     groups: dict[tuple[str, str], list[AccountDayResult]] = {}
     for result in results:
-        groups.setdefault((result.account_key, result.error or ""), []).append(result)
+        whose = "" if _is_of_the_app(result) else result.account_key
+        groups.setdefault((whose, result.error or ""), []).append(result)
     lines = ["| account | days | assets | why |", "|---|---|---|---|"]
-    for (account, error), cells in groups.items():
+    for (whose, error), cells in groups.items():
         days = sorted({cell.date for cell in cells})
         span = str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)})"
         assets = ", ".join(sorted({cell.asset for cell in cells}))
-        lines.append(f"| {account} | {span} | {assets} | {literal(error)} |")
+        accounts = whose or ", ".join(sorted({cell.account_key for cell in cells}))
+        lines.append(f"| {accounts} | {span} | {assets} | {literal(error)} |")
     return "\n".join(lines)

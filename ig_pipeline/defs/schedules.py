@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ig_pipeline.defs.checks import GRID_CHECK_SPECS, every_token_outlives_the_week
+from ig_pipeline.defs.checks import GRID_CHECK_SPECS, TOKEN_CHECKS
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
@@ -78,7 +78,7 @@ def token_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     # After the night's runs are over (they begin at 02:17), then through the day.
     cron_schedule="13 5,11,17,23 * * *",
     execution_timezone=PACIFIC.key,
-    target=dg.AssetSelection.checks(every_token_outlives_the_week, *(spec.key for spec in GRID_CHECK_SPECS)),
+    target=dg.AssetSelection.checks(*TOKEN_CHECKS, *(spec.key for spec in GRID_CHECK_SPECS)),
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Looks over the whole grid, the tokens and the API version.",
 )

@@ -19,8 +19,9 @@ from ig_pipeline.sync.token_refresh import TokenResult
     group_name=GROUP,
     kinds={"instagram"},
     description=(
-        "The access token of every connected account, refreshed when it ends within seven days. An account whose "
-        "token Meta refuses for good is marked `reconnect_required` and left out of every later plan."
+        "The access token of every connected account, refreshed when it ends within seven days. Meta is asked when a "
+        "token ends and until when it reads. An account whose token Meta refuses for good is marked "
+        "`reconnect_required` and left out of every later plan."
     ),
 )
 def access_tokens(
@@ -34,11 +35,17 @@ def access_tokens(
     return dg.MaterializeResult(metadata=_metadata(results))
 
 
+def _until(result: TokenResult) -> str:
+    end = f"{result.expires_at or 'no end'}{' (assumed)' if result.assumed else ''}"
+    reads_until = result.data_access_expires_at
+    return f"{end}; reads until {reads_until}" if reads_until else end
+
+
 def _metadata(results: Sequence[TokenResult]) -> dict[str, dg.MetadataValue]:
     counts = Counter(result.outcome or "failed" for result in results)
     lines = ["| account | outcome | valid until |", "|---|---|---|"]
     lines += [
-        f"| {result.account_key} | {literal(result.outcome or result.error or '')} | {result.expires_at or 'no end'} |"
+        f"| {result.account_key} | {literal(result.outcome or result.error or '')} | {_until(result)} |"
         for result in results
         if result.outcome != "not_due"
     ]

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.graph_api.errors import (
+    AppFaultCause,
+    AppFaultError,
     BadRequestError,
     BadRequestRule,
     DeadCause,
@@ -54,7 +56,59 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
         "The role on the Facebook Page was lost; connecting again alone does not help. "
         "Ask for the role on the Page back, then connect again.",
     ),
+    # The token itself lives; exchanging it moves nothing (facts §8).
+    493: (
+        "data_access",
+        "Meta lets an app read for 90 days after its user last used it, and they are over. "
+        "Please connect Instagram again: that counts as using it.",
+    ),
 }
+
+_CHECK_CREDENTIALS = "Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET."
+_DASHBOARD = "Its operator has to act in the app's dashboard, developers.facebook.com/apps; no account is at fault."
+# Meta says it with codes 3, 10, 101, 190, 200 and others, HTTP 200 included: the wording alone decides.
+_APP_FAULTS: tuple[tuple[AppFaultCause, re.Pattern[str], str], ...] = (
+    (
+        "switched_off",
+        re.compile(r"\bAPI access (?:is |was |has been )?(?:deactivated|blocked|disabled|disrupted|revoked)", re.I),
+        _DASHBOARD,
+    ),
+    (
+        "deleted",
+        re.compile(r"\bapp(?:lication)? (?:has been|was) deleted", re.I),
+        "Set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET to those of an app that exists; then every account has "
+        "to be connected again.",
+    ),
+    (
+        "not_active",
+        re.compile(
+            r"\bapp(?:lication)? (?:is )?(?:not active|inactive|not currently accessible)"
+            r"|\bapp(?:lication)? (?:is|was|has been) (?:disabled|deactivated|suspended)",
+            re.I,
+        ),
+        _DASHBOARD,
+    ),
+    (
+        "development_mode",
+        re.compile(r"\b(?:development|sandbox) mode|insufficient developer role|\bapp (?:is )?not live", re.I),
+        "Its operator has to switch the app live in its dashboard, or give the account's owner a role on it.",
+    ),
+    (
+        "capability",
+        re.compile(r"\bapp(?:lication)? does not have the capability", re.I),
+        "Its operator has to ask for the feature in the app's dashboard, under App Review.",
+    ),
+    (
+        "credentials",
+        re.compile(r"validating (?:client secret|application)|invalid (?:platform app|app(?:lication)? ?id)", re.I),
+        _CHECK_CREDENTIALS,
+    ),
+    (
+        "secret_proof",
+        re.compile(r"app ?secret[ _]proof", re.I),
+        "Set IG_PIPELINE_APP_SECRET to the secret of the Meta app.",
+    ),
+)
 
 _NO_DATA: Mapping[AbsenceReason, str] = {
     "before_conversion": "Posted before the account became professional: Instagram never has insights for it.",
@@ -81,7 +135,6 @@ _BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
     ("unknown_metric", re.compile(r"the (?P<names>\w+) metric is no longer supported")),
     ("range_too_long", re.compile(r"cannot be more than 30 days")),
     ("unknown_field", re.compile(r"Tried accessing nonexisting field \((?P<names>[^)]*)\)")),
-    ("app_secret_proof", re.compile(r"app ?secret[ _]proof|appsecret_proof", re.I)),
 )
 
 
@@ -126,7 +179,7 @@ def classify(
     answer = _read(status, lowered, envelope, now, account_id)
     if not answer.message and answer.code is None and answer.subcode is None:
         return _without_envelope(status, lowered, now, account_id)
-    for decide in (_rate_limited, _token_dead, _app_unknown, _no_data, _by_subcode, _by_code):
+    for decide in (_rate_limited, _of_the_app, _token_dead, _no_data, _by_subcode, _by_code):
         error = decide(answer)
         if error is not None:
             return error
@@ -186,7 +239,9 @@ def _token_dead(answer: _Answer) -> GraphError | None:
         return None
     cause, advice = _DEAD.get(answer.subcode or 0, ("invalid", f"Access is no longer valid. {_RECONNECT}"))
     if answer.subcode not in _DEAD:
-        if "expired" in answer.message:
+        if "data access" in answer.message.lower():
+            cause, advice = _DEAD[493]
+        elif "expired" in answer.message:
             cause, advice = _DEAD[463]
         elif answer.code == 102:
             cause, advice = "session", f"The session has ended. {_RECONNECT}"
@@ -196,12 +251,19 @@ def _token_dead(answer: _Answer) -> GraphError | None:
     return TokenDeadError(said, cause=cause, advice=advice, origin=answer.origin)
 
 
-def _app_unknown(answer: _Answer) -> GraphError | None:
-    # A wrong secret comes with code 1 as well, but no second try makes it right.
-    if answer.code != 101 and "validating client secret" not in answer.message:
+def _of_the_app(answer: _Answer) -> GraphError | None:
+    return _app_fault(answer.message, answer.origin)
+
+
+def _app_fault(message: str, origin: Origin) -> AppFaultError | None:
+    """A refusal of the app itself, whatever its code: a wrong secret comes with 1, and no second try makes it right."""
+    found = next(((cause, advice) for cause, pattern, advice in _APP_FAULTS if pattern.search(message)), None)
+    if found is None and origin.code == 101:
+        found = "credentials", _CHECK_CREDENTIALS
+    if found is None:
         return None
-    sentence = f"Meta does not know the app: {answer.message} Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET."
-    return BadRequestError(sentence, rule="app_credentials", origin=answer.origin)
+    said = message.strip().rstrip(".")
+    return AppFaultError(f"Meta refuses the app itself: {said}. {found[1]}", cause=found[0], origin=origin)
 
 
 def _no_data(answer: _Answer) -> GraphError | None:
@@ -271,8 +333,6 @@ def _bad_request(answer: _Answer) -> GraphError:
         if found:
             names = found.groupdict().get("names") or ""
             culprits = tuple(name.strip() for name in names.split(",") if name.strip())
-            if rule == "app_secret_proof":
-                sentence += " Set IG_PIPELINE_APP_SECRET to the secret of the Meta app."
             return BadRequestError(sentence, rule=rule, culprits=culprits, origin=answer.origin)
     return BadRequestError(sentence, origin=answer.origin)
 
@@ -283,6 +343,8 @@ def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
     origin = Origin(code=_integer(body.get("code")), status=status)
     if status >= 500:
         return TransientError(f"Instagram's login has a temporary problem: {message}", origin=origin)
+    if fault := _app_fault(message, origin):
+        return fault
     if "code" in message.lower():
         return LoginCodeError(f"{message}. Start connecting again from the beginning.", origin=origin)
     return BadRequestError(f"Instagram's login refuses the request: {message}", origin=origin)

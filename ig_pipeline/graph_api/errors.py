@@ -1,32 +1,48 @@
 """What can go wrong between us and Meta, as types: raised here once, mapped once (design §7, facts §4).
 
-    GraphError
-    ├── TransientError               try again
-    │   ├── UnreachableError         no answer: DNS, connection, timeout
-    │   ├── MalformedAnswerError     an answer that is not what was promised: HTML, half a body, nothing
-    │   └── AmbiguousRefusalError    a refusal, without a rule, of something that is known to exist
-    ├── RateLimitedError             stop; not before `retry_at`
-    ├── TokenDeadError               the owner has to connect again
-    ├── PermissionMissingError       the owner has to grant a scope
-    ├── ObjectGoneError              deleted, or not to be seen any more
-    ├── NoDataError                  the API has no value here by rule
-    ├── BadRequestError              our own mistake, or a metric this account cannot give
-    │   └── LoginCodeError           a login code that was used before, is too old or forged
-    └── PolicyBlockedError           Meta blocks the app or the account
+                                     actor
+    GraphError                       operator
+    ├── TransientError               no one    try again
+    │   ├── UnreachableError         no one    no answer: DNS, connection, timeout
+    │   ├── MalformedAnswerError     no one    not what was promised: HTML, half a body, nothing
+    │   └── AmbiguousRefusalError    no one    a refusal, without a rule, of something that is known to exist
+    ├── RateLimitedError             no one    stop; not before `retry_at`
+    ├── AppFaultError                operator  the app itself: switched off, deleted, wrong secret
+    ├── TokenDeadError               owner     has to connect again
+    ├── PermissionMissingError       owner     has to grant a scope
+    ├── ObjectGoneError              owner     deleted, or not to be seen any more
+    ├── NoDataError                  no one    the API has no value here by rule
+    ├── BadRequestError              operator  our own mistake, or a metric this account cannot give
+    │   └── LoginCodeError           owner     a login code that was used before, is too old or forged
+    └── PolicyBlockedError           operator  Meta blocks the app or the account
 
+
+`actor` is who must act before the same call can succeed: the app's operator, the account's owner, or no one (wait).
 Which answer is which error is decided in `classify.py`; what to do about it, elsewhere.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.redaction import redact
 
+Actor = Literal["operator", "owner", "no_one"]
 RateLimitScope = Literal["account", "app"]
+AppFaultCause = Literal[
+    "switched_off", "deleted", "not_active", "development_mode", "capability", "credentials", "secret_proof"
+]
 DeadCause = Literal[
-    "expired", "invalid", "app_removed", "password_changed", "checkpoint", "unconfirmed", "lost_page_role", "session"
+    "expired",
+    "invalid",
+    "app_removed",
+    "password_changed",
+    "checkpoint",
+    "unconfirmed",
+    "lost_page_role",
+    "data_access",
+    "session",
 ]
 BadRequestRule = Literal[
     "unknown_metric",
@@ -36,8 +52,6 @@ BadRequestRule = Literal[
     "product_type",
     "breakdown",
     "unknown_field",
-    "app_secret_proof",
-    "app_credentials",
     "other",
 ]
 
@@ -58,10 +72,12 @@ NOWHERE = Origin()
 class GraphError(Exception):
     """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers.
 
-    `is_retryable`: the failure was of the moment, and the same call may succeed later.
+    `is_retryable`: the same call may succeed later: the failure was of the moment, or the app's operator has acted.
     """
 
     is_retryable = False
+
+    actor: ClassVar[Actor] = "operator"
 
     def __init__(self, message: str, *, origin: Origin = NOWHERE) -> None:
         super().__init__(redact(message))
@@ -72,6 +88,7 @@ class TransientError(GraphError):
     """May succeed when tried again. `reduce`: Meta may mean "ask for less" (code 1)."""
 
     is_retryable = True
+    actor = "no_one"
 
     def __init__(self, message: str, *, reduce: bool = False, origin: Origin = NOWHERE) -> None:
         super().__init__(message, origin=origin)
@@ -100,6 +117,8 @@ class RateLimitedError(GraphError):
     `scope` tells whether one account or the whole app has to stop.
     """
 
+    actor = "no_one"
+
     def __init__(
         self,
         message: str,
@@ -113,11 +132,33 @@ class RateLimitedError(GraphError):
         self.scope: RateLimitScope = scope
 
 
+class AppFaultError(GraphError):
+    """Meta refuses the app itself: no account is at fault, and no owner can help. The text has Meta's own words.
+
+    `whole_app`: whether it holds for every account of the login, so that asking for another one is pointless. An app
+    in development mode still reads the accounts of those who have a role on it; a wrong id or secret of the app ends
+    no token. Not tried again in the call, but later: its operator may have acted.
+    """
+
+    is_retryable = True
+
+    def __init__(self, message: str, *, cause: AppFaultCause, origin: Origin = NOWHERE) -> None:
+        super().__init__(message, origin=origin)
+        self.cause: AppFaultCause = cause
+
+    @property
+    def whole_app(self) -> bool:
+        """Whether every account of the login is refused for the same reason."""
+        return self.cause not in {"development_mode", "capability", "credentials"}
+
+
 class TokenDeadError(GraphError):
     """The token works no more. `cause` for programs; `advice`: the sentence to show the account's owner.
 
     Its text is `message` and the advice.
     """
+
+    actor = "owner"
 
     def __init__(
         self,
@@ -135,6 +176,8 @@ class TokenDeadError(GraphError):
 class PermissionMissingError(GraphError):
     """The token lacks a permission. `scope`: its name, None when Meta does not say."""
 
+    actor = "owner"
+
     def __init__(
         self,
         message: str,
@@ -149,9 +192,13 @@ class PermissionMissingError(GraphError):
 class ObjectGoneError(GraphError):
     """The object does not exist any more, or this token may not see it (100/33)."""
 
+    actor = "owner"
+
 
 class NoDataError(GraphError):
     """The API has no value here by rule, and never an error of ours: record `reason` and go on."""
+
+    actor = "no_one"
 
     def __init__(
         self,
@@ -205,6 +252,8 @@ class BadRequestError(GraphError):
 
 class LoginCodeError(BadRequestError):
     """The code of a login was used before, has expired or belongs to another redirect: start connecting again."""
+
+    actor = "owner"
 
 
 class PolicyBlockedError(GraphError):

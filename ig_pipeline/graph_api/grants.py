@@ -6,25 +6,15 @@ Facebook Login only: Instagram Login has no `debug_token`, and its token belongs
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.accounts import ACCOUNT_FIELDS, FoundAccount, find_accounts, read_account, read_page
-from ig_pipeline.graph_api.client import Credentials, GraphClient, Request
+from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import ObjectGoneError, PermissionMissingError
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.oauth import MetaApp
-from ig_pipeline.graph_api.token_answers import TokenFacts, read_token_facts
+from ig_pipeline.graph_api.oauth import MetaApp, inspect_token
+from ig_pipeline.graph_api.token_answers import TokenFacts
 
 _BUSINESS = "business_management"
 _ACCOUNT_SCOPES = ("instagram_basic", "instagram_manage_insights")
 _PAGE_SCOPES = ("pages_show_list", "pages_read_engagement")
-
-
-async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> TokenFacts:
-    """What `debug_token` knows of a Facebook Login token. Raises `GraphError`."""
-    request = Request(
-        client.hosts.graph("facebook", "debug_token"),
-        params={"input_token": token.get_secret_value()},
-        token=SecretStr(f"{app.app_id}|{app.secret.get_secret_value()}"),
-    )
-    return await client.send(request, parse=read_token_facts)
 
 
 async def find_granted_accounts(

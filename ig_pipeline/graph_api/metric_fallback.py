@@ -30,7 +30,7 @@ RE_ASKS = 3
 # Reasons that may hold for one metric and not for its neighbour; the others are about the object as a whole.
 _OF_A_METRIC = frozenset({"too_few_people", "too_few_followers", "not_shared_to_facebook"})
 # Refusals that are about the request as a whole; no metric is to blame.
-_OF_THE_REQUEST = frozenset({"app_secret_proof", "app_credentials", "range_too_long"})
+_OF_THE_REQUEST = frozenset({"range_too_long"})
 # Refusals that name no rule.
 _UNNAMED = frozenset({"other", "unknown_field"})
 

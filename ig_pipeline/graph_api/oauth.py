@@ -4,18 +4,29 @@ Addresses and exchanges only. `state`, cookies and callbacks are the web service
 Some of Meta's token endpoints take secrets in the query and nowhere else: such addresses are never logged or raised.
 """
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.client import GraphClient, Request
-from ig_pipeline.graph_api.errors import BadRequestError, GraphError, LoginCodeError
+from ig_pipeline.graph_api.errors import AppFaultError, BadRequestError, GraphError, LoginCodeError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.token_answers import CodeGrant, FreshToken, read_code_grant, read_token
+from ig_pipeline.graph_api.token_answers import (
+    CodeGrant,
+    FreshToken,
+    TokenFacts,
+    read_code_grant,
+    read_token,
+    read_token_facts,
+)
 from ig_pipeline.settings import Settings
+from ig_pipeline.token_ends import NEVER
+
+log = logging.getLogger(__name__)
 
 # Without `business_management` Pages owned through a Business Manager are invisible, without an error (facts §3.1).
 SCOPES: Mapping[Login, tuple[str, ...]] = {
@@ -40,9 +51,13 @@ _TOO_YOUNG = "Instagram refreshes a token only from 24 hours after it was issued
 class LoginDeclinedError(GraphError):
     """The person said no in the consent dialog."""
 
+    actor = "owner"
+
 
 class TokenTooYoungError(BadRequestError):
     """Instagram refreshes a token only from 24 hours after it was issued: nothing to do yet."""
+
+    actor = "no_one"
 
 
 def code_of_callback(query: Mapping[str, str]) -> str:
@@ -94,6 +109,33 @@ class TokenRefresher:
         """`token` renewed. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
         app = NO_APP if login == "instagram" else MetaApp.from_settings(self._settings)
         return await MetaLogin(self._client, app).refresh(login, token)
+
+    async def inspect(self, login: Login, token: SecretStr) -> TokenFacts | None:
+        """What Meta says of `token` now; None where it cannot be asked. Raises `GraphError`."""
+        if login == "instagram" or not (self._settings.app_id and self._settings.app_secret):
+            return None
+        return await inspect_token(self._client, MetaApp.from_settings(self._settings), token)
+
+
+async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> TokenFacts:
+    """What `debug_token` knows of a Facebook Login token; Instagram Login has no such thing. Raises `GraphError`.
+
+    It is asked with the app's own token: one that Meta refuses is a fault of the app, not of `token`.
+    """
+    request = Request(
+        client.hosts.graph("facebook", "debug_token"),
+        params={"input_token": token.get_secret_value()},
+        token=SecretStr(f"{app.app_id}|{app.secret.get_secret_value()}"),
+        brisk=True,
+    )
+    try:
+        return await client.send(request, parse=read_token_facts)
+    except TokenDeadError as error:
+        raise AppFaultError(
+            "Meta refuses the app's own id and secret. Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET.",
+            cause="credentials",
+            origin=error.origin,
+        ) from None
 
 
 class MetaLogin:
@@ -166,6 +208,26 @@ class MetaLogin:
             if "24 hours" in str(error):
                 raise TokenTooYoungError(_TOO_YOUNG, origin=error.origin) from None
             raise
+
+    async def with_end(self, login: Login, fresh: FreshToken) -> FreshToken:
+        """`fresh` with its end looked up where the answer that brought it did not say; as it is where no one tells.
+
+        Raises nothing: the token works, whatever is known of its end.
+        """
+        told = fresh.expires_at is not None or fresh.expiry == NEVER
+        if told or login == "instagram" or self._app == NO_APP:
+            return fresh
+        try:
+            facts = await inspect_token(self._client, self._app, fresh.token)
+        except GraphError as error:
+            log.warning("The end of a token could not be looked up (%s); it is assumed.", error)
+            return fresh
+        return replace(
+            fresh,
+            expires_at=facts.expires_at,
+            expiry=facts.expiry,
+            data_access_expires_at=facts.data_access_expires_at,
+        )
 
     async def _exchange_facebook(self, token: SecretStr) -> FreshToken:
         """Facebook Login has no refresh: exchanging a valid long-lived token again renews it (facts §3.1)."""

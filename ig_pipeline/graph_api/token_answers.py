@@ -6,24 +6,37 @@ Parsing only: JSON in, tokens out as `SecretStr`. A shape nobody documented rais
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.errors import MalformedAnswerError
+from ig_pipeline.token_ends import Expiry
+
+# No token lives that long: a larger number is not one of seconds.
+_CENTURY_S = 100 * 366 * 86_400
 
 
 @dataclass(frozen=True)
 class FreshToken:
-    """A token and when it expires (UTC); None: Meta names no end."""
+    """A token and when it expires (UTC); None: Meta did not say, unless `expiry` is "never".
+
+    `data_access_expires_at` (UTC) is None where it was not asked for.
+    """
 
     token: SecretStr
     expires_at: datetime | None
+    expiry: Expiry = "stated"
+    data_access_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class CodeGrant:
-    """What a login's code was exchanged for: a short-lived token. Facebook Login names neither user nor scopes."""
+    """What a login's code was exchanged for: a short-lived token. Facebook Login names neither user nor scopes.
+
+    `expires_at` (UTC) is None when Meta did not say.
+    """
 
     token: SecretStr
     expires_at: datetime | None
@@ -33,10 +46,15 @@ class CodeGrant:
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What `debug_token` knows of a token. `targets`: scope → ids of the objects a grant was limited to."""
+    """What `debug_token` knows of a token. `targets`: scope → ids of the objects a grant was limited to.
+
+    `expires_at` (UTC) is None when it does not say, or when `expiry` is "never". `data_access_expires_at` (UTC): until
+    when the token reads; None when it does not say, or reads for ever.
+    """
 
     is_valid: bool
     expires_at: datetime | None
+    expiry: Expiry
     data_access_expires_at: datetime | None
     scopes: tuple[str, ...]
     targets: Mapping[str, tuple[str, ...]]
@@ -46,7 +64,8 @@ class TokenFacts:
 
 def read_token(answer: Json, *, now: datetime) -> FreshToken:
     """A token that was exchanged or refreshed at `now`. Raises `MalformedAnswerError`."""
-    return FreshToken(_token(answer), _expiry(answer, now))
+    expires_at = _expiry(answer, now)
+    return FreshToken(_token(answer), expires_at, "stated" if expires_at else "assumed")
 
 
 def read_code_grant(answer: Json, *, now: datetime) -> CodeGrant:
@@ -71,9 +90,11 @@ def read_token_facts(answer: Json) -> TokenFacts:
     granular = data.get("granular_scopes")
     rows = [row for row in granular if isinstance(row, Mapping)] if isinstance(granular, list) else []
     scopes = data.get("scopes")
+    expires_at = _instant(data.get("expires_at"))
     return TokenFacts(
         is_valid=data.get("is_valid") is True,
-        expires_at=_instant(data.get("expires_at")),
+        expires_at=expires_at,
+        expiry="stated" if expires_at else "never" if _says_never(data.get("expires_at")) else "assumed",
         data_access_expires_at=_instant(data.get("data_access_expires_at")),
         scopes=tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else (),
         targets={str(row.get("scope")): _identifiers(row.get("target_ids")) for row in rows if row.get("target_ids")},
@@ -90,15 +111,25 @@ def _token(row: Json) -> SecretStr:
 
 
 def _expiry(row: Json, now: datetime) -> datetime | None:
+    """When the token ends; None when `expires_in` is missing or says nothing (facts §8)."""
     seconds = row.get("expires_in")
     if isinstance(seconds, str) and seconds.isdecimal():
         seconds = int(seconds)
-    return now + timedelta(seconds=seconds) if isinstance(seconds, int) and seconds > 0 else None
+    return now + timedelta(seconds=seconds) if _is_number(seconds) and 0 < seconds < _CENTURY_S else None
 
 
 def _instant(seconds: object) -> datetime | None:
-    """Unix seconds; 0 means never (facts §3.1)."""
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) and seconds > 0 else None
+    """Unix seconds; None for anything else."""
+    return datetime.fromtimestamp(seconds, UTC) if _is_number(seconds) and 0 < seconds < 2 * _CENTURY_S else None
+
+
+def _says_never(seconds: object) -> bool:
+    """0 is Meta's word for never (facts §3.1); a missing or odd value says nothing."""
+    return _is_number(seconds) and seconds == 0
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _identifier(value: object) -> str | None:

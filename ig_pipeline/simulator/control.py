@@ -6,7 +6,7 @@ For tests, the demo and other processes; nothing of it exists at Meta.
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from starlette.requests import Request
@@ -18,10 +18,12 @@ from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.codes import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP, OtherUsage
+from ig_pipeline.simulator.oddities import APP_FAULTS, PAGE_ROWS, UNREADABLE, UNREADABLE_ID
 from ig_pipeline.simulator.requests import names_in
 from ig_pipeline.simulator.simulation import Simulation
-from ig_pipeline.simulator.tokens import USUAL_SCOPES, Login
+from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant, Login
 
+T = TypeVar("T")
 PREFIX = "/_simulator"
 Json = dict[str, Any]
 _MINUTE = 60.0
@@ -56,6 +58,13 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("/clock", controls.clock, "GET", "POST"),
         route("/tokens/{username}/revoke", controls.revoke, "POST"),
         route("/tokens/{username}/expire", controls.expire, "POST"),
+        route("/tokens/{username}/data-access", controls.data_access, "POST"),
+        route("/tokens/{username}/permissions", controls.permissions, "POST", "DELETE"),
+        route("/tokens/{username}/endless", controls.endless, "POST"),
+        route("/token-answers", controls.token_answers, "POST"),
+        route("/app", controls.app, "GET", "POST", "DELETE"),
+        route("/pages/{username}", controls.pages, "POST", "DELETE"),
+        route("/grants/{username}", controls.grants, "POST", "DELETE"),
         route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
         route("/usage/{username}", controls.usage, "POST", "DELETE"),
         route("/consent/{username}", controls.consent, "POST"),
@@ -156,6 +165,70 @@ class _Controls:
         at = self.simulation.clock() + timedelta(seconds=_number(request, "in", 0))
         return self._kill(request, 463, at)
 
+    def data_access(self, request: Request) -> Json:
+        """Let the app read for the owner until `in` seconds from now (default: no longer); their token lives on."""
+        account = self._account(request)
+        at = self.simulation.clock() + timedelta(seconds=_number(request, "in", 0))
+        self.simulation.book.end_data_access(account.user_id, at=at)
+        return {"username": account.username, "at": at.isoformat()}
+
+    def permissions(self, request: Request) -> Json:
+        """Take the scopes `without` from the owner's tokens, until their next consent; DELETE gives them back."""
+        account = self._account(request)
+        given_back = request.method == "DELETE"
+        scopes = frozenset() if given_back else frozenset(names_in(request.query_params.get("without")))
+        if not given_back and not scopes:
+            raise ControlError("name scopes with `without`")
+        for login in get_args(Login):
+            self.simulation.book.withdraw(login, self.simulation.subject_of(account.username, login), scopes)
+        return {"username": account.username, "without": sorted(scopes)}
+
+    def endless(self, request: Request) -> Json:
+        """A token of the owner that never ends, as a system user's."""
+        account, book = self._account(request), self.simulation.book
+        scopes = frozenset(USUAL_SCOPES["facebook"])
+        generation = book.generation_of("facebook", account.user_id)
+        grant = Grant("facebook", "system_user", account.user_id, generation, self.simulation.clock(), None, scopes)
+        return {"username": account.username, "token": book.issue(grant)}
+
+    def token_answers(self, request: Request) -> Json:
+        """Whether token endpoints answer with `expires_in`: `omitted` or `stated`."""
+        wanted = _choice(request, "expires_in", ("omitted", "stated"))
+        self.simulation.oddities.expires_in_omitted = wanted == "omitted"
+        return {"expires_in": wanted}
+
+    def app(self, request: Request) -> Json:
+        """What is wrong with the app: `fault`; DELETE puts it right."""
+        oddities = self.simulation.oddities
+        if request.method != "GET":
+            oddities.app = None if request.method == "DELETE" else _choice(request, "fault", APP_FAULTS)
+        return {"fault": oddities.app}
+
+    def pages(self, request: Request) -> Json:
+        """Put an odd `row` before the person's Pages, or leave their next `empty` listings empty; DELETE undoes it."""
+        subject, oddities = self._person(request), self.simulation.oddities
+        oddities.rows.pop(subject, None)
+        oddities.empty.pop(subject, None)
+        if request.method == "POST" and "row" in request.query_params:
+            oddities.rows[subject] = _choice(request, "row", PAGE_ROWS)
+        elif request.method == "POST":
+            oddities.empty[subject] = int(_number(request, "empty"))
+        return {"row": oddities.rows.get(subject), "empty": oddities.empty.get(subject, 0)}
+
+    def grants(self, request: Request) -> Json:
+        """Name an `unreadable` id among what the person granted, before the others; DELETE takes it away."""
+        subject, oddities = self._person(request), self.simulation.oddities
+        oddities.unreadable.pop(subject, None)
+        if request.method == "POST":
+            oddities.unreadable[subject] = _choice(request, "unreadable", UNREADABLE)
+        return {"id": UNREADABLE_ID, "unreadable": oddities.unreadable.get(subject)}
+
+    def _person(self, request: Request) -> str:
+        subject = self.simulation.dialogs.subject("facebook", request.path_params["username"])
+        if subject is None:
+            raise ControlError("name an account, or agency")
+        return subject
+
     def throttle(self, request: Request) -> Json:
         """Block an account (`app`: all) for `seconds` or `minutes` (60), from the call `after` the next ones on."""
         name = request.path_params["username"]
@@ -252,6 +325,14 @@ def _instant(request: Request, name: str) -> datetime | None:
     if instant is None or instant.tzinfo is None:
         raise ControlError(f"{name} is an instant with its zone, like 2026-11-20T12:00:00Z")
     return instant
+
+
+def _choice(request: Request, name: str, choices: tuple[T, ...]) -> T:
+    text = request.query_params.get(name)
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise ControlError(f"{name} is one of {', '.join(map(str, choices))}")
 
 
 def _number(request: Request, name: str, default: float | None = None) -> float:

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.codes import CodeError, Codes
+from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, RefusalError
 from ig_pipeline.simulator.requests import Call, Json
 from ig_pipeline.simulator.tokens import LONG_LIFE, REFRESHABLE_AFTER, SHORT_LIFE, Grant, Login, TokenBook
 from ig_pipeline.simulator.world import World
 
-_DATA_ACCESS = timedelta(days=90)
 _REDIRECT_DIFFERS = (
     "Error validating verification code. Please make sure your redirect_uri is identical to the one you used in the "
     "OAuth dialog request"
@@ -32,10 +32,11 @@ _FACEBOOK_CODES = {
 class Logins:
     """The token endpoints of a world's app."""
 
-    def __init__(self, world: World, book: TokenBook, codes: Codes) -> None:
+    def __init__(self, world: World, book: TokenBook, codes: Codes, oddities: Oddities) -> None:
         self._world = world
         self._book = book
         self._codes = codes
+        self._oddities = oddities
 
     def endpoint(self, call: Call) -> tuple[str, Login, Callable[[Call], Json]] | None:
         """The name, login and handler of a token endpoint; None when the path is none."""
@@ -95,11 +96,12 @@ class Logins:
                 error["subcode"] = dead.subcode
             return {"data": {"app_id": self._world.app_id, "error": error, "is_valid": False, "scopes": []}}
         issued = grant.issued_at or call.now
+        readable_until = self._book.data_access_until(grant)
         data: Json = {
             "app_id": self._world.app_id,
             "type": grant.kind.upper(),
             "application": "Simulated app",
-            "data_access_expires_at": int((issued + _DATA_ACCESS).timestamp()),
+            "data_access_expires_at": int(readable_until.timestamp()) if readable_until else 0,
             "expires_at": int(grant.expires_at.timestamp()) if grant.expires_at else 0,
             "is_valid": True,
             "issued_at": int(issued.timestamp()),
@@ -113,7 +115,8 @@ class Logins:
         person = self._world.person(grant.subject)
         pages = person.pages if person else ()
         if scope.startswith("instagram_"):
-            return {"scope": scope, "target_ids": [page.account.id for page in pages if page.account]}
+            ids = [page.account.id for page in pages if page.account]
+            return {"scope": scope, "target_ids": self._oddities.granted(grant.subject, ids)}
         if scope.startswith("pages_"):
             return {"scope": scope, "target_ids": [page.id for page in pages]}
         return {"scope": scope}
@@ -175,14 +178,15 @@ class Logins:
     # ---- both --------------------------------------------------------------------------------------------------
 
     def _short(self, login: Login, subject: str, scopes: frozenset[str], now: datetime) -> Json:
+        self._book.consented(login, subject, now)
         generation = self._book.generation_of(login, subject)
         grant = Grant(login, "user", subject, generation, now, now + SHORT_LIFE, scopes, long_lived=False)
-        return _token_answer(self._book.issue(grant), SHORT_LIFE)
+        return self._token_answer(self._book.issue(grant), SHORT_LIFE)
 
     def _long(self, grant: Grant, now: datetime) -> Json:
         longer = replace(grant, issued_at=now, expires_at=now + LONG_LIFE, long_lived=True)
-        return _token_answer(self._book.issue(longer), LONG_LIFE)
+        return self._token_answer(self._book.issue(longer), LONG_LIFE)
 
-
-def _token_answer(token: str, life: timedelta) -> Json:
-    return {"access_token": token, "token_type": "bearer", "expires_in": int(life.total_seconds())}
+    def _token_answer(self, token: str, life: timedelta) -> Json:
+        answer: Json = {"access_token": token, "token_type": "bearer"}
+        return answer if self._oddities.expires_in_omitted else {**answer, "expires_in": int(life.total_seconds())}

@@ -297,6 +297,35 @@ def proof_wrong() -> RefusalError:
     )
 
 
+# ---- the app itself ------------------------------------------------------------------------------------------------
+
+
+def app_switched_off() -> RefusalError:
+    """The app is switched off until its operator acts: an error with HTTP 200 (facts §4)."""
+    return RefusalError(
+        "API access deactivated. To reactivate, go to the app dashboard.", code=200, status=200, prefixed=False
+    )
+
+
+def app_blocked() -> RefusalError:
+    """The same, in fewer words."""
+    return RefusalError("API access blocked.", code=200, prefixed=False)
+
+
+def app_deleted() -> RefusalError:
+    """The app is gone; it comes with the code of dead tokens."""
+    return RefusalError("Error validating application. Application has been deleted.", code=190, prefixed=False)
+
+
+def app_in_development() -> RefusalError:
+    """The app is not live, and the account's owner has no role on it. The words are the dialog's."""
+    return RefusalError(
+        "This app is still in development mode, and you don't have access to it. Switch to a registered test user or "
+        "ask an app admin for permissions.",
+        code=200,
+    )
+
+
 # ---- limits --------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from ig_pipeline.simulator.faults import FaultPlan, Faults, instead, spoiled
 from ig_pipeline.simulator.graph import Graph, find
 from ig_pipeline.simulator.limits import APP, Limits
 from ig_pipeline.simulator.logins import Logins
+from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
 from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
 from ig_pipeline.simulator.tokens import Login, TokenBook
@@ -71,7 +72,8 @@ class Simulation:
         self.calls = CallCounts()
         self.cdn = Cdn(clock=self.clock)
         self.codes = Codes(world.seed)
-        self.logins = Logins(world, self.book, self.codes)
+        self.oddities = Oddities()
+        self.logins = Logins(world, self.book, self.codes, self.oddities)
         self.dialogs = Dialogs(world, self.codes)
         self.faults = Faults(faults or FaultPlan())
         self.require_proof = require_proof
@@ -129,6 +131,7 @@ class Simulation:
                 self.limits.count(subject, call.now)
             if subject != APP:
                 self.limits.check_app(call.now)
+            self.oddities.check_app()
             answer = Answer(200, self._body(call, about))
         except CodeRefusalError as refusal:
             answer = Answer(refusal.status, refusal.body)
@@ -156,7 +159,20 @@ class Simulation:
             return {"success": True}
         if call.method not in {"GET", "HEAD"}:
             raise refusals.unsupported_method(call.method)
-        return self.graph.read(call, about.caller)
+        return self._read(call, about.caller, about.endpoint)
+
+    def _read(self, call: Call, caller: Caller, endpoint: str) -> Json:
+        """What the graph answers, and what is out of order about it. A person's own name is read for ever."""
+        if endpoint != "me":
+            self.book.check_data_access(caller.grant, call.now)
+        subject = caller.grant.subject
+        odd = self.oddities.answer_of(call.segments[0], subject) if call.segments else None
+        if odd is not None:
+            return odd
+        answer = self.graph.read(call, caller)
+        if endpoint != "accounts":
+            return answer
+        return self.oddities.listed(subject, answer, first_page="after" not in call.params)
 
     def refused(self, refusal: RefusalError, envelope: Envelope) -> Answer:
         """The answer a refusal becomes, with a trace id of its own."""

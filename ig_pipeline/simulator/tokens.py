@@ -6,7 +6,7 @@ What a token may do is asked of `Grant`; how it is got is in `logins`. No reques
 import base64
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Literal
@@ -15,11 +15,13 @@ from ig_pipeline.simulator.days import PACIFIC
 from ig_pipeline.simulator.refusals import RefusalError, token_dead, token_unreadable
 
 Login = Literal["facebook", "instagram"]
-Kind = Literal["user", "page", "app"]
+Kind = Literal["user", "page", "system_user", "app"]
 
 # "expires_in": 5183944 in Meta's own examples: sixty days less a minute or so (facts §3.1, §3.2).
 LONG_LIFE = timedelta(seconds=5_183_944)
 SHORT_LIFE = timedelta(hours=1)
+# How long an app may read after the person last used it; no exchange of tokens moves it (facts §8).
+DATA_ACCESS = timedelta(days=90)
 REFRESHABLE_AFTER = timedelta(hours=24)
 # How long owners have had their token when the simulator starts: long enough to be refreshed at once.
 _HELD_FOR = timedelta(days=2)
@@ -56,6 +58,7 @@ _SENTENCES = {
     "session for security reasons.",
     464: "Sessions for the user {subject} are not allowed because the user is not a confirmed user.",
     467: "The session is invalid because the user logged out.",
+    493: "The data access of this session has expired.",
     492: "The user must be an administrator, editor, or moderator of the page in order to impersonate it.",
 }
 
@@ -97,6 +100,8 @@ class TokenBook:
         self._app_id = app_id
         self._started_at = started_at
         self._deaths: dict[tuple[Login, str], Death] = {}
+        self._readable_until: dict[str, datetime] = {}
+        self._withdrawn: dict[tuple[Login, str], frozenset[str]] = {}
 
     def generation_of(self, login: Login, subject: str) -> int:
         """The generation tokens of a subject are given out in now."""
@@ -133,7 +138,33 @@ class TokenBook:
             raise self._dead(grant, death.subcode, death.at, now)
         if grant.expires_at and grant.expires_at <= now:
             raise self._dead(grant, 463, grant.expires_at, now)
-        return grant
+        withdrawn = self._withdrawn.get((grant.login, grant.subject))
+        return replace(grant, scopes=grant.scopes - withdrawn) if withdrawn else grant
+
+    def consented(self, login: Login, subject: str, now: datetime) -> None:
+        """A person has gone through the dialog: they use the app, and what they withdrew may be granted again."""
+        self._withdrawn.pop((login, subject), None)
+        self._readable_until[subject] = now + DATA_ACCESS
+
+    def withdraw(self, login: Login, subject: str, scopes: frozenset[str]) -> None:
+        """Take permissions from every token of a subject, until its next consent."""
+        self._withdrawn[(login, subject)] = scopes
+
+    def end_data_access(self, subject: str, *, at: datetime) -> None:
+        """Let the app read for this person until `at`."""
+        self._readable_until[subject] = at
+
+    def data_access_until(self, grant: Grant) -> datetime | None:
+        """Until when the token reads (Facebook Login); None: for ever, as for an app's or a system user's."""
+        if grant.login != "facebook" or grant.kind in {"app", "system_user"}:
+            return None
+        return self._readable_until.get(grant.subject, self._started_at - _HELD_FOR + DATA_ACCESS)
+
+    def check_data_access(self, grant: Grant, now: datetime) -> None:
+        """Raises RefusalError (190/493) once the token lives but does not read any more."""
+        until = self.data_access_until(grant)
+        if until is not None and until <= now:
+            raise self._dead(grant, 493, until, now)
 
     def kill(self, login: Login, subject: str, *, at: datetime, subcode: int | None) -> None:
         """End every token of a subject given out so far, from the instant `at` on."""
@@ -164,8 +195,9 @@ class TokenBook:
             subject=subject,
             generation=generation,
             issued_at=issued_at or self._started_at - _HELD_FOR,
-            # Page tokens of a long-lived person's token do not expire (facts §3.1).
-            expires_at=_instant(expires) or (None if kind == "page" else self._started_at - _HELD_FOR + LONG_LIFE),
+            # Page tokens of a long-lived person's token do not expire (facts §3.1), nor do a system user's.
+            expires_at=_instant(expires)
+            or (None if kind in {"page", "system_user"} else self._started_at - _HELD_FOR + LONG_LIFE),
             scopes=frozenset(scope for n, scope in enumerate(ALL_SCOPES) if scopes >> n & 1),
             long_lived=bool(long_lived),
             page_id=page or None,

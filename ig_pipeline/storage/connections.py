@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.tables import user_tokens, users
 from ig_pipeline.storage.upsert import insert_unless_there
+from ig_pipeline.token_ends import Expiry, TokenEnd, token_end
 
 CONNECTED = "connected"
 RECONNECT_REQUIRED = "reconnect_required"
@@ -49,11 +50,21 @@ class Connection:
     scopes: str
     issued_at: datetime | None
     expires_at: datetime | None
+    expiry: Expiry
+    data_access_expires_at: datetime | None
+    """Until when the token reads, where Meta has told (Facebook Login)."""
     connected_at: datetime
     initial_backfill_first: date | None
     initial_backfill_last: date | None
     initial_backfill_requested_at: datetime | None
     token_version: int
+
+    @property
+    def token_end(self) -> TokenEnd | None:
+        """When its token ends, and how that is known; None when it is disconnected and has none."""
+        if self.status == DISCONNECTED:
+            return None
+        return token_end(self.expires_at, self.expiry, issued_at=self.issued_at or self.connected_at)
 
 
 _FIELDS = tuple(Connection.__dataclass_fields__)
@@ -81,10 +92,13 @@ def connect(
     expires_at: datetime | None,
     scopes: str,
     now: datetime,
+    expiry: Expiry = "stated",
+    data_access_expires_at: datetime | None = None,
 ) -> Connection:
     """Insert a connection, or connect an old one again: new token, same key, same history.
 
-    `encrypt` gets the connection's id and returns the token's ciphertext bound to that row.
+    `encrypt` gets the connection's id and returns the token's ciphertext bound to that row. Without `expires_at` the
+    token's end was not told, unless `expiry` is "never". `data_access_expires_at`: as Meta has just told it.
     """
     same = {"u_id": user_of(db, email, now=now), "provider": PROVIDER, "account_id": account_id}
     mine = sa.select(user_tokens.c.id).where(*(user_tokens.c[name] == value for name, value in same.items()))
@@ -105,7 +119,9 @@ def connect(
             token_version=user_tokens.c.token_version + 1,
             scopes=scopes,
             issued_at=now,
-            expires_at=expires_at,
+            **stored_end(expires_at, expiry, issued_at=now),
+            data_access_expires_at=data_access_expires_at,
+            inspected_at=now if data_access_expires_at else None,
             connected_at=now,
             status=CONNECTED,
             status_message=None,
@@ -175,9 +191,16 @@ def disconnect(db: sa.Connection, connection_id: int, *, now: datetime) -> None:
         status_message=f"Disconnected on {now:%Y-%m-%d}.",
         access_token=None,
         expires_at=None,
+        data_access_expires_at=None,
         lease_owner=None,
         lease_until=None,
     )
+
+
+def stored_end(expires_at: datetime | None, expiry: Expiry, *, issued_at: datetime) -> dict[str, object]:
+    """The columns that keep the end of a token issued at `issued_at`: an assumed one is written down as such."""
+    end = token_end(expires_at, expiry, issued_at=issued_at)
+    return {"expires_at": end.at, "expiry": end.expiry}
 
 
 def lock(db: sa.Connection, connection_id: int) -> None:

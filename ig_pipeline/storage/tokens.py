@@ -8,25 +8,39 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.connections import CONNECTED, UnknownAccountError
+from ig_pipeline.storage.connections import CONNECTED, UnknownAccountError, stored_end
 from ig_pipeline.storage.tables import user_tokens as table
+from ig_pipeline.token_ends import ASSUMED_LIFE, NEVER, Expiry, TokenEnd, token_end
 
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One connection's token. `ciphertext` is None once it is disconnected. Times are UTC."""
+    """One connection's token. `ciphertext` is None once it is disconnected. Times are UTC.
+
+    `inspected_at`: when Meta was last asked about this token; None: not since it was stored.
+    """
 
     id: int
     account_key: str
     login: str
     ciphertext: str | None
     version: int
-    issued_at: datetime | None
+    issued_at: datetime
     expires_at: datetime | None
+    expiry: Expiry
+    data_access_expires_at: datetime | None
+    inspected_at: datetime | None
     status: str
     status_message: str | None
     lease_until: datetime | None
 
+    @property
+    def end(self) -> TokenEnd:
+        """When it ends, and how that is known."""
+        return token_end(self.expires_at, self.expiry, issued_at=self.issued_at)
+
+
+_ISSUED_AT = sa.func.coalesce(table.c.issued_at, table.c.connected_at)
 
 _COLUMNS = (
     table.c.id,
@@ -34,8 +48,11 @@ _COLUMNS = (
     table.c.login,
     table.c.access_token.label("ciphertext"),
     table.c.token_version.label("version"),
-    table.c.issued_at,
+    _ISSUED_AT.label("issued_at"),
     table.c.expires_at,
+    table.c.expiry,
+    table.c.data_access_expires_at,
+    table.c.inspected_at,
     table.c.status,
     table.c.status_message,
     table.c.lease_until,
@@ -57,13 +74,14 @@ def all_with_tokens(db: sa.Connection) -> list[TokenRow]:
 
 
 def expiring(db: sa.Connection, *, before: datetime) -> list[str]:
-    """Account keys of connected accounts whose token ends before `before`, soonest first."""
-    statement = (
-        sa.select(table.c.account_key)
-        .where(table.c.status == CONNECTED, table.c.expires_at < before)
-        .order_by(table.c.expires_at)
-    )
-    return list(db.execute(statement).scalars())
+    """Account keys of connected accounts whose token ends before `before`, soonest first.
+
+    One whose end was not told ends sixty days after it was issued.
+    """
+    not_told = sa.and_(table.c.expires_at.is_(None), table.c.expiry != NEVER, before - ASSUMED_LIFE > _ISSUED_AT)
+    statement = sa.select(*_COLUMNS).where(table.c.status == CONNECTED, sa.or_(table.c.expires_at < before, not_told))
+    rows = [TokenRow(**row._mapping) for row in db.execute(statement)]
+    return [row.account_key for row in sorted(rows, key=lambda row: (row.end.at or before, row.id))]
 
 
 def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -87,15 +105,25 @@ def release_lease(db: sa.Connection, row: TokenRow, *, owner: str) -> None:
 
 
 def replace(
-    db: sa.Connection, row: TokenRow, *, ciphertext: str, expires_at: datetime | None, owner: str, now: datetime
+    db: sa.Connection,
+    row: TokenRow,
+    *,
+    ciphertext: str,
+    expires_at: datetime | None,
+    expiry: Expiry,
+    owner: str,
+    now: datetime,
 ) -> bool:
-    """Store a renewed token, unless somebody connected, disconnected or took over meanwhile; then False."""
+    """Store a renewed token, unless somebody connected, disconnected or took over meanwhile; then False.
+
+    Until when it reads stays as it was: no renewal moves that (facts §8).
+    """
     result = db.execute(
         sa.update(table)
         .where(table.c.id == row.id, table.c.token_version == row.version, table.c.lease_owner == owner)
         .values(
             access_token=ciphertext,
-            expires_at=expires_at,
+            **stored_end(expires_at, expiry, issued_at=now),
             issued_at=now,
             token_version=row.version + 1,
             lease_owner=None,
@@ -103,6 +131,21 @@ def replace(
         )
     )
     return result.rowcount == 1
+
+
+def note_inspection(
+    db: sa.Connection, row: TokenRow, *, end: TokenEnd | None, data_access_expires_at: datetime | None, now: datetime
+) -> None:
+    """Keep what Meta has told of this version of the token at `now`; nothing when it was replaced meanwhile.
+
+    `end`: None when it said nothing of that, and what is stored stays.
+    """
+    told = {"expires_at": end.at, "expiry": end.expiry} if end else {}
+    db.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.token_version == row.version)
+        .values(inspected_at=now, data_access_expires_at=data_access_expires_at, **told)
+    )
 
 
 def reencrypt(db: sa.Connection, row: TokenRow, ciphertext: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from ig_pipeline.graph_api.errors import (
+    AppFaultError,
     GraphError,
     PermissionMissingError,
     PolicyBlockedError,
@@ -19,7 +20,7 @@ from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
 
-STOPPING = (RateLimitedError, TokenDeadError, PolicyBlockedError)
+STOPPING = (RateLimitedError, AppFaultError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
 
 
@@ -40,7 +41,10 @@ def is_retryable(error: Exception) -> bool:
 
 
 def judge(error: Exception, account_key: str) -> Verdict:
-    """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret."""
+    """The verdict for a cell of `account_key`; its sentence names the account and what to do, and no secret.
+
+    A fault of the app names no account: it is the same sentence for every cell, and for its operator.
+    """
     return replace(_judged(error, account_key), is_retryable=is_retryable(error))
 
 
@@ -51,6 +55,8 @@ def _judged(error: Exception, account_key: str) -> Verdict:
             at = f"{error.retry_at:%Y-%m-%d %H:%M} UTC"
             sentence = f"Instagram's rate limit for {account_key} is reached; it continues by itself at {at}."
             return Verdict("deferred", sentence, kind, error.retry_at)
+        case AppFaultError():
+            return Verdict("failed", str(error), kind)
         case TokenDeadError():
             return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
         case PermissionMissingError():

@@ -5,6 +5,7 @@ What is asked and written is decided by the modules of the assets.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Literal, TypeVar, cast
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.client import Credentials, GraphClient
-from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TokenDeadError, TransientError
+from ig_pipeline.graph_api.errors import AppFaultError, GraphError, RateLimitedError, TokenDeadError, TransientError
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
 from ig_pipeline.storage.waiting import outlasting
@@ -21,14 +22,32 @@ from ig_pipeline.sync.failures import STOPPING, lost_cells
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset
 from ig_pipeline.vault.tokens import TokenVault
 
+logger = logging.getLogger("ig_pipeline.sync")
+
 T = TypeVar("T")
 
 
 class AppBrake:
-    """Shared by the accounts of a run: a limit of the whole app (code 4) stops them all."""
+    """Shared by the accounts of a run: what concerns the whole app stops them all.
+
+    A limit of the app (code 4) stops every account; a fault of the app, which is logged once, those of its login.
+    """
 
     def __init__(self) -> None:
-        self.error: RateLimitedError | None = None
+        self._limit: RateLimitedError | None = None
+        self._faults: dict[str, AppFaultError] = {}
+
+    def error_for(self, login: str) -> GraphError | None:
+        """The error after which no account of `login` may be asked for; None while there is none."""
+        return self._limit or self._faults.get(login)
+
+    def apply(self, error: Exception, login: str) -> None:
+        """Stop the other accounts when `error` concerns them too."""
+        if isinstance(error, RateLimitedError) and error.scope == "app":
+            self._limit = error
+        if isinstance(error, AppFaultError) and error.whole_app and login not in self._faults:
+            self._faults[login] = error
+            logger.error("[SYNC] No account with %s login can be read. %s", login, error)
 
 
 class AccountSession:
@@ -70,7 +89,7 @@ class AccountSession:
     @property
     def stopped(self) -> Exception | None:
         """The error after which nothing more may be asked for this account; None while all is well."""
-        return self._stopped or self._brake.error
+        return self._stopped or self._brake.error_for(self.connection.login)
 
     def now(self) -> datetime:
         """The run's clock, in UTC."""
@@ -79,8 +98,8 @@ class AccountSession:
     async def ask(self, question: Callable[[Credentials], Awaitable[T]]) -> T:
         """The answer to `question`. A refused token is renewed once per run and the question asked once more.
 
-        Raises what the question raises. After a rate limit, a dead token or a policy block every later call raises
-        the same error at once: a throttled account that calls on is blocked for longer (facts §4).
+        Raises what the question raises. After a rate limit, a fault of the app, a dead token or a policy block every
+        later call raises the same error at once: a throttled account that calls on is blocked for longer (facts §4).
         """
         if self.stopped is not None:
             raise self.stopped
@@ -145,7 +164,9 @@ class AccountSession:
                 token = await self._outlasting(lambda: self._tokens.refresh_now(key, rejected.token))
             except (TransientError, RateLimitedError):
                 raise
-            except GraphError:
+            except GraphError as error:
+                if isinstance(error, AppFaultError) and error.whole_app:
+                    raise
                 # Dead here too, too young, or no app to renew it with: the first refusal says best what to do.
                 raise refusal from None
             self._credentials = Credentials(rejected.account_id, token, rejected.login)
@@ -161,5 +182,4 @@ class AccountSession:
     def _stop(self, error: Exception) -> None:
         if self._stopped is None:
             self._stopped = error
-        if isinstance(error, RateLimitedError) and error.scope == "app":
-            self._brake.error = error
+        self._brake.apply(error, self.connection.login)

@@ -3,7 +3,6 @@
 Asset checks and the doctor show these findings. Reads the database, changes nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -32,10 +31,11 @@ class Missing:
 
 @dataclass(frozen=True)
 class Expiring:
-    """A connected account whose token ends soon, or has ended. UTC."""
+    """A connected account whose token ends soon, or has ended. UTC. `assumed`: Meta did not say when."""
 
     account_key: str
     expires_at: datetime
+    assumed: bool = False
 
 
 def missing_by_account(db: sa.Connection, *, now: datetime, days: int, first_day: date) -> list[Missing]:
@@ -78,12 +78,12 @@ def impossible_rows(db: sa.Connection, *, now: datetime) -> list[str]:
 
 def expiring_tokens(db: sa.Connection, *, now: datetime, within: timedelta = EXPIRES_SOON) -> list[Expiring]:
     """Connected accounts whose token ends `within`, soonest first."""
-    ends: Sequence[tuple[datetime, str]] = sorted(
-        (connection.expires_at, connection.account_key)
-        for connection in list_connections(db, statuses=[CONNECTED])
-        if connection.expires_at is not None and connection.expires_at - now <= within
-    )
-    return [Expiring(account_key, expires_at) for expires_at, account_key in ends]
+    found = []
+    for connection in list_connections(db, statuses=[CONNECTED]):
+        end = connection.token_end
+        if end is not None and end.at is not None and end.within(within, now=now):
+            found.append(Expiring(connection.account_key, end.at, end.assumed))
+    return sorted(found, key=lambda item: (item.expires_at, item.account_key))
 
 
 def _expected(connection: Connection, window: Window, now: datetime) -> Window | None:

@@ -14,15 +14,16 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from ig_pipeline.clock import Clock
-from ig_pipeline.graph_api.errors import GraphError, TokenDeadError
+from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
-from ig_pipeline.graph_api.token_answers import FreshToken
+from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.storage import tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
 from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,14 @@ RefreshOutcome = Literal["refreshed", "not_due", "too_young", "reconnect_require
 REFRESH_WITHIN = timedelta(days=7)
 """Tokens that end sooner are renewed: twenty-eight chances at six hours each before one dies."""
 
+# Meta is asked about a token once a week, and daily while its end is a guess or reading is about to end: only Meta
+# knows whether the person has used the app since. From a day before owners are warned, so that no warning is old news.
+INSPECT_EVERY = timedelta(days=7)
+INSPECT_CLOSELY_EVERY = timedelta(days=1)
+CLOSE_TO_THE_END = timedelta(days=15)
+# So that a job that runs every six hours does not slip by six hours each time.
+_SLACK = timedelta(hours=1)
+
 # Longer than any renewal with its retries; whoever dies holding it is outlived by this much.
 LEASE = timedelta(seconds=90)
 _POLL_S = 0.1
@@ -41,10 +50,14 @@ _SAVING_PATIENCE_S = 60.0
 
 
 class Refresher(Protocol):
-    """Renews a token at Meta. Raises `TokenDeadError` when only the owner can help."""
+    """Renews tokens at Meta, and asks about them."""
 
     async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
-        """The renewed token; it may be another string."""
+        """The renewed token; it may be another string. Raises `TokenDeadError` when only the owner can help."""
+        ...
+
+    async def inspect(self, login: Login, token: SecretStr) -> TokenFacts | None:
+        """What Meta says of the token now; None where it cannot be asked. Raises `GraphError`."""
         ...
 
 
@@ -78,8 +91,13 @@ class TokenVault:
         token: SecretStr,
         expires_at: datetime | None,
         scopes: str = "",
+        expiry: Expiry = "stated",
+        data_access_expires_at: datetime | None = None,
     ) -> Connection:
-        """Connect an account, or connect it again, in the caller's transaction."""
+        """Connect an account, or connect it again, in the caller's transaction.
+
+        Without `expires_at` the token's end was not told, unless `expiry` is "never".
+        """
         return connect(
             db,
             email=email,
@@ -90,39 +108,53 @@ class TokenVault:
             expires_at=expires_at,
             scopes=scopes,
             now=self._clock(),
+            expiry=expiry,
+            data_access_expires_at=data_access_expires_at,
         )
 
     async def token_of(self, account_key: str) -> SecretStr:
         """A token that should work: renewed first when its end is near.
 
+        One that is past an assumed end is handed out all the same: whether it works is Meta's to say.
         Raises `UnknownAccountError`, `TokenDeadError` (expired, disconnected, to be reconnected), `KeyRingError`.
         """
         row = await self._read(account_key)
         token = self._open(row)
         now = self._clock()
-        if row.expires_at is None or row.expires_at - now > REFRESH_WITHIN:
+        if not row.end.within(REFRESH_WITHIN, now=now):
             return token
         try:
             return await self._renew(row)
         except TokenDeadError:
             raise
         except GraphError as error:
-            if row.expires_at <= now:
+            end = row.end
+            if end.within(timedelta(), now=now) and not end.assumed:
                 raise
-            log.warning(
-                "The token of %s could not be renewed yet (%s); it is valid until %s.",
-                account_key,
-                error,
-                row.expires_at,
-            )
+            until = f"{'probably ' if end.assumed else ''}valid until {end.at}"
+            log.warning("The token of %s could not be renewed yet (%s); %s.", account_key, error, until)
             return token
 
     async def refresh_if_due(self, account_key: str, *, within: timedelta = REFRESH_WITHIN) -> RefreshOutcome:
-        """Renew a token that ends `within`. A dead one marks the connection. Raises other `GraphError`."""
+        """Renew a token that ends `within`, or that Meta calls invalid. A dead one marks the connection.
+
+        Before that Meta is asked about it when that is due: its end and until when it reads are then up to date.
+        Raises other `GraphError`.
+        """
         row = await self._read(account_key)
         if row.status != CONNECTED:
             return "reconnect_required"
-        if row.expires_at is None or row.expires_at - self._clock() > within:
+        invalid, problem = False, None
+        if inspection_due(row, now=self._clock()):
+            try:
+                facts = await self._inspect(row)
+                invalid = facts is not None and not facts.is_valid
+            except GraphError as error:
+                problem = error
+            row = await self._read(account_key)
+        if not invalid and not row.end.within(within, now=self._clock()):
+            if problem is not None:
+                raise problem
             return "not_due"
         try:
             await self._renew(row)
@@ -177,11 +209,50 @@ class TokenVault:
 
         def save(db: sa.Connection) -> bool:
             return tokens.replace(
-                db, row, ciphertext=ciphertext, expires_at=fresh.expires_at, owner=self._owner, now=now
+                db,
+                row,
+                ciphertext=ciphertext,
+                expires_at=fresh.expires_at,
+                expiry=fresh.expiry,
+                owner=self._owner,
+                now=now,
             )
 
         saved = await outlasting(lambda: self._write(save), patience=_SAVING_PATIENCE_S)
-        return fresh.token if saved else self._open(await self._read(row.account_key))
+        if not saved:
+            return self._open(await self._read(row.account_key))
+        await self._look_up_end(row.account_key)
+        return fresh.token
+
+    async def _look_up_end(self, account_key: str) -> None:
+        """Ask for the end of a token that was just stored without one; the lease is given back already."""
+        row = await self._read(account_key)
+        if not row.end.assumed or row.status != CONNECTED:
+            return
+        try:
+            await self._inspect(row)
+        except GraphError as error:
+            log.warning("The end of the token of %s could not be looked up (%s); it is assumed.", account_key, error)
+
+    async def _inspect(self, row: TokenRow) -> TokenFacts | None:
+        """What Meta says of the token, written down; None where it cannot be asked. Raises `GraphError`."""
+        now = self._clock()
+        try:
+            facts = await self._refresher.inspect(cast("Login", row.login), self._open(row))
+        except BadRequestError:
+            # Not a token of this app, most likely: the next time will be the same, and need not be in six hours.
+            known = row.data_access_expires_at
+            await self._write(
+                lambda db: tokens.note_inspection(db, row, end=None, data_access_expires_at=known, now=now)
+            )
+            raise
+        if facts is not None and facts.is_valid:
+            end = _newly_told(row.end, facts)
+            reads_until = facts.data_access_expires_at
+            await self._write(
+                lambda db: tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
+            )
+        return facts
 
     def _take_lease(self, db: sa.Connection, row: TokenRow) -> bool:
         now = self._clock()
@@ -206,6 +277,23 @@ class TokenVault:
                 return work(db)
 
         return await asyncio.to_thread(transact)
+
+
+def _newly_told(known: TokenEnd, facts: TokenFacts) -> TokenEnd | None:
+    """The end to keep from now on, None for the one that is known: a stated end is only ever brought forward."""
+    if facts.expires_at is None:
+        return TokenEnd(None, NEVER) if facts.expiry == NEVER and known.assumed else None
+    earlier = known.at is None or facts.expires_at < known.at
+    return TokenEnd(facts.expires_at, "stated") if known.assumed or earlier else None
+
+
+def inspection_due(row: TokenRow, *, now: datetime) -> bool:
+    """Whether Meta is to be asked about a token: never asked, a week ago, or a day ago where it matters."""
+    if row.inspected_at is None:
+        return True
+    reading_ends = row.data_access_expires_at
+    closely = row.end.assumed or (reading_ends is not None and reading_ends - now <= CLOSE_TO_THE_END)
+    return now - row.inspected_at >= (INSPECT_CLOSELY_EVERY if closely else INSPECT_EVERY) - _SLACK
 
 
 def check_readable(db: sa.Connection, keys: KeyRing) -> int:

@@ -1,5 +1,6 @@
 """What is stored → what is answered. Pure."""
 
+from datetime import datetime
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from ig_pipeline.storage.day_rows import DayRow
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.overview import Standing
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.sync.data_access import data_access_warning
 from ig_pipeline.web.shapes import (
     BackfillProgress,
     ConnectionState,
@@ -30,23 +32,32 @@ def action_of(connection: Connection) -> str | None:
     return connection.status_message or "Connect the account again."
 
 
+def warning_of(connection: Connection, now: datetime) -> str | None:
+    """What the owner of a working connection has to do before it stops working, in a sentence; None when nothing."""
+    warning = data_access_warning(connection, now=now)
+    return warning.sentence if warning else None
+
+
 def reconnect_url(connection: Connection, settings: Settings) -> str:
     """Where the owner connects again."""
     return f"{settings.effective_public_url}/v1/connections/instagram/start?{urlencode({'email': connection.email})}"
 
 
-def connection_state(standing: Standing, settings: Settings) -> ConnectionState:
+def connection_state(standing: Standing, settings: Settings, now: datetime) -> ConnectionState:
     """One connection as the status endpoint shows it."""
     connection, backfill = standing.connection, standing.backfill
+    end, action = connection.token_end, action_of(connection) or warning_of(connection, now)
     return ConnectionState(
         provider=connection.provider,
         username=connection.username,
         account=connection.account_key,
-        expires_at=connection.expires_at,
+        expires_at=end.at if end else None,
+        expiry=end.expiry if end else None,
+        data_access_expires_at=connection.data_access_expires_at,
         connected_at=connection.connected_at,
         status=is_known_status(connection),
-        action=action_of(connection),
-        reconnect_url=None if connection.status == CONNECTED else reconnect_url(connection, settings),
+        action=action,
+        reconnect_url=reconnect_url(connection, settings) if action else None,
         last_synced_day=standing.last_day,
         backfill=BackfillProgress(
             state=backfill.state,

@@ -3,6 +3,7 @@
 Meta is asked in `graph_api.consent`; the state's rules are `storage.oauth_states`'; cookies and answers the route's.
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from ig_pipeline.graph_api.consent import Consent, NoProfessionalAccountError, complete_login
 from ig_pipeline.graph_api.errors import (
+    Actor,
     BadRequestError,
     GraphError,
     LoginCodeError,
@@ -25,6 +27,8 @@ from ig_pipeline.storage.oauth_states import LoginAttempt, StateFault, StateRefu
 from ig_pipeline.sync.first_history import ask_for_history
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import WebServices
+
+log = logging.getLogger(__name__)
 
 # 32 random bytes in base64url.
 SECRET_LENGTH = 43
@@ -43,6 +47,17 @@ _GRAPH_PROBLEMS: dict[type[GraphError], tuple[int, str, str, str | None]] = {
     LoginCodeError: (400, "code_refused", "Instagram did not accept the login.", "Start connecting again."),
     RateLimitedError: (503, "instagram_busy", "Instagram is busy.", "Try again in a few minutes."),
     TransientError: (502, "instagram_unreachable", "Instagram does not answer.", "Try again in a minute."),
+}
+# For all others it depends on who can act. The operator finds Meta's own words in the log.
+_BY_ACTOR: dict[Actor, tuple[int, str, str, str | None]] = {
+    "operator": (
+        503,
+        "operator_needed",
+        "Connecting is not possible at the moment.",
+        "The operator of this service has to act first; there is nothing that you have to do. Try again later.",
+    ),
+    "owner": (502, "instagram_refused", "Instagram refused the login.", None),
+    "no_one": (502, "instagram_refused", "Instagram refused the login.", "Try again in a minute."),
 }
 
 
@@ -92,11 +107,15 @@ async def complete(services: WebServices, *, state: str, browser: str | None, co
 
 
 def explain(error: GraphError) -> Problem:
-    """What went wrong between the person, Meta and us, as an answer. The first class that fits decides."""
-    for kind, (status, name, title, advice) in _GRAPH_PROBLEMS.items():
-        if isinstance(error, kind):
-            return Problem(status, name, title, advice or str(error))
-    return Problem(502, "instagram_refused", "Instagram refused the login.", str(error))
+    """What went wrong between the person, Meta and us, as an answer to the person.
+
+    The first class that fits decides, for all other errors who can act; what the operator has to do is logged.
+    """
+    if error.actor == "operator":
+        log.error("[CONSENT] A person could not connect. %s", error)
+    found = next((problem for kind, problem in _GRAPH_PROBLEMS.items() if isinstance(error, kind)), None)
+    status, name, title, advice = found or _BY_ACTOR[error.actor]
+    return Problem(status, name, title, advice or str(error))
 
 
 def _app(services: WebServices) -> MetaApp:
@@ -135,6 +154,8 @@ def _store(services: WebServices, attempt: LoginAttempt, consent: Consent) -> bo
                 token=consent.token,
                 expires_at=consent.expires_at,
                 scopes=",".join(consent.scopes),
+                expiry=consent.expiry,
+                data_access_expires_at=consent.data_access_expires_at,
             )
             meta_people.remember(db, connection.id, consent.person_ids)
             started |= ask_for_history(

@@ -11,8 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ig_pipeline.storage import cell_counts, graph_calls
+from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.tables import sync_requests, user_tokens
+from ig_pipeline.storage.tables import sync_requests
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -80,20 +81,26 @@ def _connections(db: sa.Connection) -> Iterator[Metric]:
     expiry = GaugeMetricFamily(
         "ig_pipeline_token_expiry_timestamp_seconds", "When an account's token ends.", labels=["account"]
     )
+    reading = GaugeMetricFamily(
+        "ig_pipeline_data_access_expiry_timestamp_seconds",
+        "Until when Meta lets an account be read unless its owner uses the app again.",
+        labels=["account"],
+    )
     success = GaugeMetricFamily(
         "ig_pipeline_last_success_timestamp_seconds", "When an account was last written.", labels=["account"]
     )
     counted: dict[str, int] = {}
-    for key, status, expires_at in db.execute(
-        sa.select(user_tokens.c.account_key, user_tokens.c.status, user_tokens.c.expires_at).order_by(user_tokens.c.id)
-    ):
-        counted[status] = counted.get(status, 0) + 1
-        if expires_at is not None:
-            expiry.add_metric([key], expires_at.timestamp())
+    for connection in list_connections(db):
+        counted[connection.status] = counted.get(connection.status, 0) + 1
+        if (end := connection.token_end) is not None and end.at is not None:
+            expiry.add_metric([connection.account_key], end.at.timestamp())
+        if (reads_until := connection.data_access_expires_at) is not None:
+            reading.add_metric([connection.account_key], reads_until.timestamp())
     for status, count in sorted(counted.items()):
         states.add_metric([status], count)
     for key, last_at in cell_counts.last_written(db).items():
         success.add_metric([key], last_at.timestamp())
     yield states
     yield expiry
+    yield reading
     yield success

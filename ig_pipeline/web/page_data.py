@@ -16,7 +16,8 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection
 from ig_pipeline.storage.day_rows import DayRow, TopPost, day_rows, metric_by_day, top_posts
 from ig_pipeline.storage.overview import Backfill, Standing
-from ig_pipeline.web.answers import action_of, reconnect_url
+from ig_pipeline.sync.data_access import data_access_warning
+from ig_pipeline.web.answers import action_of, reconnect_url, warning_of
 from ig_pipeline.web.pages import number
 
 DAYS = 30
@@ -40,6 +41,9 @@ class Card:
     connection: Connection
     pill: StatePill
     action: str | None
+    """What the owner has to do for it to work again."""
+    warning: str | None
+    """What the owner has to do for it to go on working."""
     reconnect_url: str
     last_day: date | None
     backfill: Backfill
@@ -154,6 +158,7 @@ def _card(standing: Standing, rows: Sequence[DayRow], settings: Settings, now: d
         connection=connection,
         pill=_pill(connection, now),
         action=action_of(connection),
+        warning=warning_of(connection, now),
         reconnect_url=reconnect_url(connection, settings),
         last_day=standing.last_day,
         backfill=backfill,
@@ -169,7 +174,11 @@ def _pill(connection: Connection, now: datetime) -> StatePill:
         return StatePill("Reconnect needed", "bad")
     if connection.status != CONNECTED:
         return StatePill("Disconnected", "off")
-    if connection.expires_at is not None and connection.expires_at - now < _WORRYING:
+    reading = data_access_warning(connection, now=now)
+    if reading is not None and reading.urgent:
+        return StatePill("Connect again now", "bad")
+    token = connection.token_end
+    if reading is not None or (token is not None and token.within(_WORRYING, now=now)):
         return StatePill("Ends soon", "worry")
     return StatePill("Connected", "good")
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.overview import BackfillState
+from ig_pipeline.token_ends import Expiry
 
 # No control characters: PostgreSQL refuses NUL in a text, and a log line is one line.
 EMAIL_PATTERN = r"^[^\s@\x00-\x1f\x7f<>\"]{1,64}@[^\s@\x00-\x1f\x7f<>\"]{1,189}$"
@@ -51,9 +52,19 @@ class ConnectionState(BaseModel):
     username: str
     account: str = Field(description="The connection's name in the grid and on the command line.")
     expires_at: dt.datetime | None = Field(description="When the token ends unless renewed, which happens by itself.")
+    expiry: Expiry | None = Field(
+        description="How that is known: stated by Meta, assumed because Meta did not say, or it never ends. "
+        "Null without a token."
+    )
+    data_access_expires_at: dt.datetime | None = Field(
+        description="Until when Meta lets the app read: 90 days after its owner last used it. Null where not told. "
+        "Renewing the token does not move it, connecting again does."
+    )
     connected_at: dt.datetime
     status: ConnectionStatus
-    action: str | None = Field(description="What its owner has to do; null when nothing.")
+    action: str | None = Field(
+        description="What its owner has to do, from 14 days before reading ends on; null when nothing."
+    )
     reconnect_url: str | None = Field(description="Where the owner does it.")
     last_synced_day: dt.date | None
     backfill: BackfillProgress

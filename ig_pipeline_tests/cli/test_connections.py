@@ -3,7 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from ig_pipeline.cli.adding import choose
@@ -19,7 +21,7 @@ from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environ
 from ig_pipeline_tests.cli.conftest import Run
 
 
-def listed(run: Run) -> list[dict[str, str]]:
+def listed(run: Run) -> list[dict[str, Any]]:
     return list(json.loads(run("connections", "list", "--json").stdout))
 
 
@@ -128,6 +130,55 @@ def test_a_token_given_as_an_argument_is_not_repeated(run: Run, meta: RunningSim
     result = run("connections", "add", "--email", EMAIL, token)
     assert result.exit_code == ExitCode.USAGE
     assert token not in result.output
+
+
+def test_a_pasted_token_that_never_ends_is_stored_as_such(run: Run, meta: RunningSimulator) -> None:
+    lever = httpx.post(f"{meta.url}/_simulator/tokens/acme.studio/endless")
+    result = run("connections", "add", "--email", EMAIL, env=environment(meta), stdin=lever.json()["token"])
+    assert result.exit_code == 0, result.output
+    assert "its token without an end" in result.stdout
+    assert listed(run)[0]["expires_at"] is None
+    assert listed(run)[0]["expiry"] == "never"
+    assert "never ends" in run("connections", "list").stdout
+
+
+def test_without_the_app_the_end_of_a_pasted_token_is_called_assumed(run: Run, meta: RunningSimulator) -> None:
+    env = {"IG_PIPELINE_GRAPH_URL": meta.url}
+    result = run("connections", "add", "--email", EMAIL, env=env, stdin=meta.token("acme.studio"))
+    assert result.exit_code == 0, result.output
+    assert "Meta did not say" in result.stdout
+    assert "IG_PIPELINE_APP_ID" in result.stdout
+    assert listed(run)[0]["expiry"] == "assumed"
+    assert "(assumed)" in run("connections", "list").stdout
+    refreshed = run("tokens", "refresh", env=env)
+    assert refreshed.exit_code == 0
+    assert "(assumed)" in refreshed.stdout
+
+
+def test_the_end_of_reading_is_listed_and_looked_at_by_the_doctor(run: Run, meta: RunningSimulator) -> None:
+    httpx.post(f"{meta.url}/_simulator/tokens/acme.studio/data-access?in={10 * 86_400 + 60}")
+    connect(run, meta, "acme.studio")
+    shown = run("connections", "list").stdout
+    assert "acme.studio: Meta lets us read this account for 90 days" in shown
+    assert "Connect again: that counts as using it." in shown
+    assert listed(run)[0]["data_access_expires_at"] is not None
+    findings = json.loads(run("doctor", "--json", env=environment(meta)).stdout)["findings"]
+    [finding] = [row for row in findings if row["subject"] == "acme.studio"]
+    assert finding["status"] == "warn"
+    assert f"Ask {EMAIL} to connect again" in finding["advice"]
+
+
+def test_a_switched_off_app_is_said_in_metas_words(run: Run, meta: RunningSimulator) -> None:
+    connect(run, meta, "acme.studio")
+    connect(run, meta, "harbor.bakery", email="other@b.example")
+    meta.simulation.oddities.app = "switched_off"
+    token = meta.token("little.letterpress")
+    result = run("connections", "add", "--email", EMAIL, env=environment(meta), stdin=token)
+    assert result.exit_code == ExitCode.FAILED
+    assert "API access deactivated. To reactivate, go to the app dashboard" in result.stderr
+    synced = run("sync", "--all", "--days", "1", env=environment(meta))
+    assert synced.exit_code == ExitCode.FAILED
+    assert synced.stdout.count("API access deactivated") == 1
 
 
 def test_an_empty_list_says_what_comes_next(run: Run) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from ig_pipeline.storage import connections, daily_metrics, sync_logs
+from ig_pipeline.storage import connections, daily_metrics, sync_logs, tables
 from ig_pipeline.sync.token_refresh import TokenResult
 from ig_pipeline_tests.defs.stand_ins import World, instance_with, rectangle, run_rectangle
 
@@ -103,6 +103,37 @@ def test_a_token_that_ends_within_seven_days_warns(world: World) -> None:
     assert found.metadata["which"].value == "- **bea**: until 2026-11-26 18:00 UTC"
 
 
+def test_a_token_whose_end_was_not_told_warns_before_it_may_end(world: World) -> None:
+    world.connect("ana", expires_in=None)
+    assert check(world, "every_token_outlives_the_week").passed
+    world.now += timedelta(days=54)
+    found = check(world, "every_token_outlives_the_week")
+    assert not found.passed
+    assert found.metadata["which"].value == "- **ana**: until 2027-01-19 18:00 UTC, assumed: Meta did not say"
+
+
+def test_reading_that_ends_within_fourteen_days_warns(world: World) -> None:
+    world.connect("ana", "bea", "cid")
+    ends = {"ana": timedelta(days=15), "bea": timedelta(days=10), "cid": timedelta(days=2)}
+    for name, left in ends.items():
+        read_until(world, name, world.now + left)
+    found = check(world, "every_account_can_be_read")
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert "2 accounts cannot be read after the day named here, 1 of them within three days" in str(found.description)
+    assert found.metadata["which"].value == (
+        "- **cid**: until 2026-11-22 18:00 UTC\n- **bea**: until 2026-11-30 18:00 UTC"
+    )
+    for name in ("bea", "cid"):
+        read_until(world, name, world.now + timedelta(days=90))
+    assert check(world, "every_account_can_be_read").passed
+
+
+def read_until(world: World, name: str, instant: datetime) -> None:
+    with world.pipeline.writing() as db:
+        row = tables.user_tokens
+        db.execute(sa.update(row).where(row.c.account_key == name).values(data_access_expires_at=instant))
+
+
 def test_a_version_about_to_be_switched_off_warns_with_the_date(world: World) -> None:
     assert check(world, "graph_version_is_served").passed
     world.settings = world.settings.model_copy(update={"graph_version": "v21.0"})
@@ -131,6 +162,13 @@ def test_the_tokens_asset_tells_what_became_of_each_account(world: World) -> Non
         return [
             TokenResult("ana", "refreshed", datetime(2027, 1, 19, tzinfo=UTC)),
             TokenResult("bea", "not_due", None),
+            TokenResult("dan", "refreshed", datetime(2027, 1, 20, tzinfo=UTC), assumed=True),
+            TokenResult(
+                "eve",
+                "too_young",
+                datetime(2027, 1, 21, tzinfo=UTC),
+                data_access_expires_at=datetime(2027, 2, 1, tzinfo=UTC),
+            ),
             TokenResult("cid", None, None, "Meta did not answer."),
         ]
 
@@ -141,6 +179,8 @@ def test_the_tokens_asset_tells_what_became_of_each_account(world: World) -> Non
     metadata = {name: value.value for name, value in event.metadata.items()}
     assert metadata.pop("what happened") == (
         "| account | outcome | valid until |\n|---|---|---|\n"
-        "| ana | refreshed | 2027-01-19 00:00:00+00:00 |\n| cid | Meta did not answer. | no end |"
+        "| ana | refreshed | 2027-01-19 00:00:00+00:00 |\n| dan | refreshed | 2027-01-20 00:00:00+00:00 (assumed) |\n"
+        "| eve | too_young | 2027-01-21 00:00:00+00:00; reads until 2027-02-01 00:00:00+00:00 |\n"
+        "| cid | Meta did not answer. | no end |"
     )
-    assert metadata == {"accounts": 3, "refreshed": 1, "not due": 1, "failed": 1}
+    assert metadata == {"accounts": 5, "refreshed": 2, "not due": 1, "too young": 1, "failed": 1}

@@ -11,7 +11,13 @@ from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_insights import fetch_follows, fetch_series, fetch_totals
 from ig_pipeline.graph_api.catalogue import DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end, days_between, instagram_day
-from ig_pipeline.graph_api.errors import AmbiguousRefusalError, BadRequestError, PermissionMissingError, TransientError
+from ig_pipeline.graph_api.errors import (
+    AmbiguousRefusalError,
+    AppFaultError,
+    BadRequestError,
+    PermissionMissingError,
+    TransientError,
+)
 from ig_pipeline_tests.graph_api.fake import (
     ACCOUNT,
     CREDENTIALS,
@@ -355,7 +361,7 @@ async def test_an_empty_set_in_each_answer_costs_three_more_calls_in_all() -> No
 
 async def test_a_missing_app_secret_is_nobodys_metric() -> None:
     client, fake = client_of(lambda request: refusal("(#100) API calls require an appsecret_proof argument"))
-    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_SECRET"):
+    with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
         await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
     assert len(fake.requests) == 1
 

@@ -20,7 +20,7 @@ from ig_pipeline.graph_api.catalogue import (
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.days import days_between, instagram_day, oldest_day_with_metrics
 from ig_pipeline.graph_api.demographics import fetch_demographics, fetch_online_followers
-from ig_pipeline.graph_api.errors import BadRequestError, RateLimitedError, TokenDeadError
+from ig_pipeline.graph_api.errors import AppFaultError, RateLimitedError, TokenDeadError
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.media import iterate_media
 from ig_pipeline.graph_api.media_insights import fetch_post_insights
@@ -427,7 +427,7 @@ async def test_an_app_that_requires_its_secret_gets_the_proof() -> None:
         credentials = credentials_of(simulator, account)
         day = month_before(NOW)[0]
         async with client_at(simulator) as client:
-            with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_SECRET"):
+            with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
                 await fetch_totals(client, credentials, day=day)
         hosts = MetaHosts.at(simulator.url, "v25.0")
         async with GraphClient(hosts, app_secret=SecretStr(world.app_secret), clock=lambda: NOW) as client:

@@ -9,6 +9,8 @@ import pytest
 
 from ig_pipeline.graph_api.classify import DEFAULT_BLOCK, classify
 from ig_pipeline.graph_api.errors import (
+    Actor,
+    AppFaultError,
     BadRequestError,
     GraphError,
     LoginCodeError,
@@ -62,7 +64,7 @@ EXPECTED: dict[str, tuple[type[GraphError], str, object]] = {
     "incompatible_breakdown": (BadRequestError, "culprits", ("reach",)),
     "ig_login_code_reused": (LoginCodeError, "origin.status", 400),
     "ig_exchange_without_scope": (PermissionMissingError, "scope", "instagram_business_basic"),
-    "appsecret_proof_missing": (BadRequestError, "rule", "app_secret_proof"),
+    "appsecret_proof_missing": (AppFaultError, "cause", "secret_proof"),
 }
 
 
@@ -153,6 +155,7 @@ def test_a_gateway_that_asks_to_slow_down_is_no_limit_of_an_advertisement() -> N
         (464, "unconfirmed"),
         (467, "invalid"),
         (492, "lost_page_role"),
+        (493, "data_access"),
         (None, "invalid"),
     ],
 )
@@ -169,6 +172,17 @@ def test_an_expired_session_is_expired_without_a_subcode() -> None:
     assert isinstance(found, TokenDeadError)
     assert found.cause == "expired"
     assert isinstance(error("Session key invalid", 102), TokenDeadError)
+
+
+def test_an_end_of_data_access_is_not_an_expired_token_and_says_what_helps() -> None:
+    for found in (
+        error("Error validating access token: x", 190, 493),
+        error("Error validating access token: The data access of this user has expired.", 190),
+    ):
+        assert isinstance(found, TokenDeadError)
+        assert (found.cause, found.actor) == ("data_access", "owner")
+        assert "90 days" in found.advice
+        assert "counts as using it" in found.advice
 
 
 @pytest.mark.parametrize("code", [3, 10, 200, 210, 299])
@@ -227,13 +241,57 @@ def test_what_is_no_graph_answer_is_malformed(status: int, body: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("message", "code"), [("Error validating client secret.", 1), ("Error validating application.", 101)]
+    ("message", "code", "status", "cause", "whole_app"),
+    [
+        ("API access deactivated. To reactivate, go to the app dashboard.", 200, 200, "switched_off", True),
+        ("API access blocked.", 200, 400, "switched_off", True),
+        ("API access disrupted. Go to the App Dashboard and complete Data Use Checkup.", 10, 400, "switched_off", True),
+        ("Error validating application. Application has been deleted.", 190, 400, "deleted", True),
+        ("App Not Active: This app is not currently accessible.", 1, 500, "not_active", True),
+        ("(#200) This app is still in development mode, and you don't have access to it.", 200, 400, None, False),
+        ("(#3) Application does not have the capability to make this API call.", 3, 400, "capability", False),
+        ("Error validating client secret.", 1, 400, "credentials", False),
+        ("Error validating application. Cannot get application info.", 101, 400, "credentials", False),
+        ("Something new about it", 101, 400, "credentials", False),
+        ("Invalid appsecret_proof provided in the API argument", 100, 400, "secret_proof", True),
+    ],
 )
-def test_wrong_app_credentials_are_no_passing_problem(message: str, code: int) -> None:
-    found = error(message, code)
-    assert isinstance(found, BadRequestError)
-    assert found.rule == "app_credentials"
-    assert "IG_PIPELINE_APP_SECRET" in str(found)
+def test_a_fault_of_the_app_is_told_to_its_operator_in_metas_words(
+    message: str, code: int, status: int, cause: str | None, whole_app: bool
+) -> None:
+    found = error(message, code, status=status)
+    assert isinstance(found, AppFaultError)
+    assert (found.cause, found.whole_app, found.actor) == (cause or "development_mode", whole_app, "operator")
+    assert message.rstrip(".") in str(found)
+    assert "onnect" not in str(found).partition(message.rstrip("."))[2] or cause == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"), [("Invalid platform app", "credentials"), ("Insufficient developer role", "development_mode")]
+)
+def test_instagrams_login_names_the_app_in_its_own_envelope(said: str, cause: str) -> None:
+    body = {"error_type": "OAuthException", "code": 400, "error_message": said}
+    found = classify(400, {}, body, now=NOW)
+    assert isinstance(found, AppFaultError)
+    assert found.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "subcode", "actor"),
+    [
+        ("(#10) Application does not have permission for this action", 10, None, "owner"),
+        ("(#200) Requires instagram_basic permission", 200, None, "owner"),
+        ("Error validating access token: The user has not authorized application 17.", 190, 458, "owner"),
+        ("Unsupported get request. Object with ID '1' does not exist", 100, 33, "owner"),
+        ("(#368) The action attempted has been deemed abusive", 368, None, "operator"),
+        ("(#100) Invalid parameter", 100, None, "operator"),
+        ("An unknown error occurred", 1, None, "no_one"),
+        ("(#4) Application request limit reached", 4, None, "no_one"),
+        ("Not enough users", 10, 2874010, "no_one"),
+    ],
+)
+def test_every_error_knows_who_can_act(message: str, code: int, subcode: int | None, actor: Actor) -> None:
+    assert error(message, code, subcode).actor == actor
 
 
 def test_a_bare_429_is_a_gateways_and_passes() -> None:

@@ -1,15 +1,21 @@
 """Consent as a whole: from the code to token, scopes and accounts, or one clear reason why not."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.graph_api.consent import NoProfessionalAccountError, adopt_token, complete_login
-from ig_pipeline.graph_api.errors import PermissionMissingError
+from ig_pipeline.graph_api.consent import (
+    UNKNOWN_AGE_LIFE,
+    NoProfessionalAccountError,
+    adopt_token,
+    complete_login,
+    prolong,
+)
+from ig_pipeline.graph_api.errors import AppFaultError, PermissionMissingError
 from ig_pipeline.graph_api.oauth import SCOPES, MetaApp
-from ig_pipeline_tests.graph_api.fake import NOON, client_of, script
+from ig_pipeline_tests.graph_api.fake import NOON, client_of, refusal, script
 
 pytestmark = pytest.mark.anyio
 APP = MetaApp("1234", SecretStr("app-secret"))
@@ -25,8 +31,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def facts(*scopes: str) -> dict[str, Any]:
-    return {"data": {"is_valid": True, "expires_at": 1800000000, "scopes": list(scopes)}}
+def facts(*scopes: str, **more: int) -> dict[str, Any]:
+    return {"data": {"is_valid": True, "expires_at": 1800000000, "scopes": list(scopes), **more}}
 
 
 async def test_a_facebook_login_ends_in_a_long_token_and_its_accounts() -> None:
@@ -60,6 +66,62 @@ async def test_a_login_without_a_professional_account_says_what_to_do() -> None:
     client, _ = client_of(script(SHORT, granted, LONG, empty, granted))
     with pytest.raises(NoProfessionalAccountError, match="switch to a Business or Creator account and link it"):
         await complete_login(client, APP, "facebook", "code", redirect_uri=BACK)
+
+
+async def test_a_long_token_without_an_end_has_it_looked_up() -> None:
+    untold = {"access_token": "long", "token_type": "bearer"}
+    granted = facts(*SCOPES["facebook"], data_access_expires_at=1790000000)
+    of_the_long_one = facts(*SCOPES["facebook"], expires_at=1795000000, data_access_expires_at=1791000000)
+    client, fake = client_of(script(SHORT, granted, untold, of_the_long_one, PAGES))
+    consent = await complete_login(client, APP, "facebook", "code", redirect_uri=BACK)
+    assert (consent.expires_at, consent.expiry) == (datetime.fromtimestamp(1795000000, UTC), "stated")
+    assert consent.data_access_expires_at == datetime.fromtimestamp(1791000000, UTC)
+    assert fake.params[3]["input_token"] == "long"
+
+
+async def test_an_end_that_cannot_be_looked_up_is_not_told_and_spoils_no_consent() -> None:
+    untold = {"access_token": "long", "token_type": "bearer"}
+    granted = facts(*SCOPES["facebook"], data_access_expires_at=1790000000)
+    away = refusal("An unknown error occurred", code=1, status=500)
+    client, _ = client_of(script(SHORT, granted, untold, away, away, PAGES))
+    consent = await complete_login(client, APP, "facebook", "code", redirect_uri=BACK)
+    assert (consent.expires_at, consent.expiry) == (None, "assumed")
+    assert consent.data_access_expires_at == datetime.fromtimestamp(1790000000, UTC)
+
+
+async def test_instagrams_token_without_an_end_is_one_whose_end_was_not_told() -> None:
+    short = {**SHORT, "user_id": 17841400000000001, "permissions": list(SCOPES["instagram"])}
+    client, _ = client_of(script(short, {"access_token": "long"}, ME))
+    consent = await complete_login(client, APP, "instagram", "code#_", redirect_uri=BACK)
+    assert (consent.expires_at, consent.expiry) == (None, "assumed")
+
+
+async def test_a_pasted_token_that_never_ends_is_not_exchanged_for_one_that_does() -> None:
+    client, fake = client_of(script(PAGES, facts("instagram_basic", expires_at=0)))
+    consent = await prolong(client, APP, await adopt_token(client, APP, "facebook", SecretStr("pasted")))
+    assert (consent.expires_at, consent.expiry, len(fake.requests)) == (None, "never", 2)
+
+
+async def test_a_pasted_token_whose_end_is_not_told_is_exchanged() -> None:
+    said_nothing = {"data": {"is_valid": True, "scopes": ["instagram_basic"]}}
+    client, _ = client_of(script(PAGES, said_nothing, LONG))
+    consent = await prolong(client, APP, await adopt_token(client, APP, "facebook", SecretStr("pasted")))
+    assert (consent.token.get_secret_value(), consent.expiry) == ("long", "stated")
+
+
+async def test_an_instagram_token_of_unknown_age_is_refreshed_as_soon_as_it_may_be() -> None:
+    too_young = refusal("The access token must be at least 24 hours old to be refreshed")
+    client, _ = client_of(script(ME, refusal("Session key invalid", code=452), too_young))
+    consent = await prolong(client, APP, await adopt_token(client, APP, "instagram", SecretStr("pasted")))
+    assert (consent.expires_at, consent.expiry) == (NOON + UNKNOWN_AGE_LIFE, "assumed")
+
+
+async def test_a_wrong_secret_is_not_taken_for_a_dead_token() -> None:
+    """`debug_token` is asked with the app's own token, and refuses it in the words for any token."""
+    refused = refusal("Invalid OAuth access token - Cannot parse access token", code=190)
+    client, _ = client_of(script(PAGES, refused))
+    with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
+        await adopt_token(client, APP, "facebook", SecretStr("pasted"))
 
 
 async def test_a_pasted_token_is_taken_as_it_is() -> None:

@@ -12,8 +12,14 @@ from pydantic import SecretStr
 from ig_pipeline.graph_api.accounts import find_accounts, read_profile
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.consent import adopt_token, complete_login
-from ig_pipeline.graph_api.errors import BadRequestError, LoginCodeError, PermissionMissingError, TokenDeadError
-from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
+from ig_pipeline.graph_api.errors import (
+    AppFaultError,
+    BadRequestError,
+    LoginCodeError,
+    PermissionMissingError,
+    TokenDeadError,
+)
+from ig_pipeline.graph_api.grants import find_granted_accounts
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.oauth import (
     SCOPES,
@@ -22,6 +28,7 @@ from ig_pipeline.graph_api.oauth import (
     MetaLogin,
     TokenTooYoungError,
     code_of_callback,
+    inspect_token,
 )
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
@@ -209,6 +216,6 @@ async def test_a_wrong_app_secret_is_said_once_and_not_tried_again(
         url = meta.authorize_url(login, redirect_uri=BACK, state="s")
         code = code_of_callback(await agree(url, who=account.username, granted=SCOPES[login]))
         wrong = MetaLogin(client, MetaApp(simulator.world.app_id, SecretStr("wrong")))
-        with pytest.raises(BadRequestError, match="client secret"):
+        with pytest.raises(AppFaultError, match="client secret"):
             await wrong.exchange_code(login, code, redirect_uri=BACK)
         assert client.calls_of("") == 1

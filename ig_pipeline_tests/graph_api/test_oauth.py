@@ -18,7 +18,7 @@ from ig_pipeline.graph_api.errors import (
     TokenDeadError,
     UnreachableError,
 )
-from ig_pipeline.graph_api.grants import find_granted_accounts, inspect_token
+from ig_pipeline.graph_api.grants import find_granted_accounts
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
 from ig_pipeline.graph_api.oauth import (
     LoginDeclinedError,
@@ -27,6 +27,7 @@ from ig_pipeline.graph_api.oauth import (
     TokenRefresher,
     TokenTooYoungError,
     code_of_callback,
+    inspect_token,
     missing_scopes,
 )
 from ig_pipeline.graph_api.token_answers import read_code_grant, read_token, read_token_facts
@@ -290,7 +291,20 @@ async def test_with_the_business_scope_an_empty_listing_is_empty() -> None:
 async def test_a_token_that_never_expires_has_no_expiry() -> None:
     client, _ = client_of(script(facts(["instagram_basic"], {})))
     found = await inspect_token(client, APP, TOKEN)
-    assert (found.is_valid, found.expires_at, found.targets) == (True, None, {})
+    assert (found.is_valid, found.expires_at, found.expiry, found.targets) == (True, None, "never", {})
+
+
+@pytest.mark.parametrize("said", [{}, {"expires_at": None}, {"expires_at": False}, {"expires_at": 10**15}])
+def test_an_end_that_is_not_told_is_not_never(said: dict[str, Any]) -> None:
+    found = read_token_facts({"data": {"is_valid": True, **said}})
+    assert (found.expires_at, found.expiry) == (None, "assumed")
+
+
+@pytest.mark.parametrize("said", [{}, {"expires_in": 0}, {"expires_in": "soon"}, {"expires_in": 10**12}])
+def test_a_token_answer_without_a_usable_end_does_not_tell_it(said: dict[str, Any]) -> None:
+    fresh = read_token({"access_token": "long", "token_type": "bearer", **said}, now=NOON)
+    assert (fresh.expires_at, fresh.expiry) == (None, "assumed")
+    assert read_code_grant({"access_token": "short", **said}, now=NOON).expires_at is None
 
 
 @needs_recordings

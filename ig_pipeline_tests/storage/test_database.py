@@ -5,23 +5,28 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from pydantic import SecretStr
 
+from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import (
     VERSION_TABLE,
     DatabaseTooNewError,
     DatabaseUnreachableError,
     DatabaseUrlError,
+    _alembic,
     _migrating,
     check_reachable,
     migrate,
@@ -31,6 +36,7 @@ from ig_pipeline.storage.database import (
 )
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError, scrub
 from ig_pipeline.storage.tables import metadata
+from ig_pipeline.token_ends import TokenEnd
 from ig_pipeline_tests.postgres import PostgresServer
 from ig_pipeline_tests.storage.side_by_side import at_once
 
@@ -108,6 +114,33 @@ def test_replacing_a_table_in_a_migration_deletes_nothing_that_refers_to_it(data
                 "values (99, '17', '2026-01-01', 'instagram', '2026-01-01 00:00')"
             )
         )
+
+
+def test_a_token_that_was_stored_without_an_end_is_one_whose_end_was_not_told(database: sa.Engine) -> None:
+    """What 0010 makes of the rows of an older release, there and back."""
+    before = ScriptDirectory.from_config(_alembic(None)).get_revision("0010").down_revision
+    with _migrating(database) as db:
+        command.downgrade(_alembic(db), str(before))
+        users = ((1, "a@b.example"), (2, "c@d.example"))
+        columns = "u_id, login, account_id, username, account_key, access_token, issued_at, connected_at, status"
+        row = "'facebook', '17', 'x', {key}, 'sealed', '2026-11-01 00:00', '2026-11-01 00:00', 'connected'"
+        for (u_id, email), (key, end) in zip(users, (("endless", "null"), ("stated", "'2026-12-31'")), strict=True):
+            user = f"insert into users (u_id, email, created_at) values ({u_id}, '{email}', '2026-01-01 00:00')"
+            token = (
+                f"insert into user_tokens ({columns}, expires_at) values ({u_id}, {row.format(key=repr(key))}, {end})"
+            )
+            db.execute(sa.text(user))
+            db.execute(sa.text(token))
+    migrate(database)
+    with reading(database) as db:
+        found = {key: by_account_key(db, key) for key in ("endless", "stated")}
+    assert found["endless"].expires_at is None
+    assert found["endless"].token_end == TokenEnd(datetime(2026, 12, 31, tzinfo=UTC), "assumed")
+    assert found["stated"].token_end == TokenEnd(datetime(2026, 12, 31, tzinfo=UTC), "stated")
+    assert found["stated"].data_access_expires_at is None
+    with database.connect() as db:
+        context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
 
 
 def test_tables_of_a_newer_release_are_left_alone_with_a_sentence(database: sa.Engine) -> None:

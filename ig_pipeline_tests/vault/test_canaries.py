@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.graph_api.errors import GraphError, TokenDeadError, UnreachableError
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.token_answers import FreshToken
+from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.storage.connections import by_account_key, disconnect
 from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
@@ -34,6 +34,9 @@ class Meta:
         if isinstance(self.answer, GraphError):
             raise self.answer
         return FreshToken(self.answer, NOW + timedelta(days=2))
+
+    async def inspect(self, login: Login, token: SecretStr) -> TokenFacts | None:
+        return None
 
 
 @pytest.fixture

@@ -11,12 +11,15 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from ig_pipeline.graph_api.errors import TokenDeadError, UnreachableError
+from ig_pipeline.clock import Clock
+from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadError, UnreachableError
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.token_answers import FreshToken
+from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.storage import tokens as token_rows
 from ig_pipeline.storage.connections import by_account_key, disconnect
 from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.tables import user_tokens
+from ig_pipeline.token_ends import Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing, new_key
 from ig_pipeline.vault.tokens import TokenVault
 
@@ -26,22 +29,55 @@ pytestmark = pytest.mark.anyio
 
 
 class Meta:
-    """Counts renewals; answers with `FRESH`, or raises what it was told to."""
+    """Counts renewals; answers with `FRESH`, or raises what it was told to. `facts`: what it says of a token."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        error: Exception | None = None,
+        *,
+        facts: TokenFacts | GraphError | None = None,
+        lives: timedelta | None = timedelta(days=60),
+    ) -> None:
         self.calls = 0
+        self.asked = 0
         self.error = error
+        self.facts = facts
+        self.lives = lives
 
     async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
         self.calls += 1
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        return FreshToken(FRESH, NOW + timedelta(days=60))
+        return FreshToken(FRESH, NOW + self.lives if self.lives else None)
+
+    async def inspect(self, login: Login, token: SecretStr) -> TokenFacts | None:
+        self.asked += 1
+        if isinstance(self.facts, GraphError):
+            raise self.facts
+        return self.facts
 
 
-def vault_with(database: sa.Engine, meta: Meta, *, days_left: float | None, keys: KeyRing | None = None) -> TokenVault:
-    vault = TokenVault(database, keys or KeyRing([new_key()]), meta, clock=lambda: NOW)
+def says(
+    expires_at: datetime | None,
+    expiry: Expiry = "stated",
+    *,
+    reads_until: datetime | None = None,
+    is_valid: bool = True,
+) -> TokenFacts:
+    return TokenFacts(is_valid, expires_at, expiry, reads_until, ("instagram_basic",), {}, "1", "2")
+
+
+def vault_with(
+    database: sa.Engine,
+    meta: Meta,
+    *,
+    days_left: float | None,
+    keys: KeyRing | None = None,
+    clock: Clock = lambda: NOW,
+    expiry: Expiry = "stated",
+) -> TokenVault:
+    vault = TokenVault(database, keys or KeyRing([new_key()]), meta, clock=clock)
     with database.begin() as db:
         vault.store(
             db,
@@ -51,6 +87,7 @@ def vault_with(database: sa.Engine, meta: Meta, *, days_left: float | None, keys
             username="acme.studio",
             token=OLD,
             expires_at=None if days_left is None else NOW + timedelta(days=days_left),
+            expiry=expiry,
         )
     return vault
 
@@ -58,6 +95,18 @@ def vault_with(database: sa.Engine, meta: Meta, *, days_left: float | None, keys
 def expiry(database: sa.Engine) -> datetime | None:
     with reading(database) as db:
         return by_account_key(db, "acme.studio").expires_at
+
+
+def end_of(database: sa.Engine) -> TokenEnd | None:
+    with reading(database) as db:
+        return by_account_key(db, "acme.studio").token_end
+
+
+def as_an_older_release_stored_it(database: sa.Engine, *, days_old: float) -> None:
+    """Without an end, and without a word on why."""
+    values = {"expires_at": None, "issued_at": NOW - timedelta(days=days_old), "inspected_at": None}
+    with database.begin() as db:
+        db.execute(sa.update(user_tokens).values(values))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +225,123 @@ async def test_a_lease_is_waited_for_until_it_ends_and_then_passes_on(database: 
     assert await vault.token_of("acme.studio") == FRESH
     assert meta.calls == 1
     assert timedelta(seconds=90) < passed < timedelta(seconds=120)
+
+
+@pytest.mark.parametrize(
+    ("days_old", "outcome", "calls"), [(52, "not_due", 0), (54, "refreshed", 1), (70, "refreshed", 1)]
+)
+async def test_a_token_whose_end_was_not_told_is_renewed_within_sixty_days(
+    database: sa.Engine, days_old: float, outcome: str, calls: int
+) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=None)
+    as_an_older_release_stored_it(database, days_old=days_old)
+    assert await vault.refresh_if_due("acme.studio") == outcome
+    assert meta.calls == calls
+    assert await vault.token_of("acme.studio") == (FRESH if calls else OLD)
+    with reading(database) as db:
+        assert token_rows.expiring(db, before=NOW + timedelta(days=7)) == []
+
+
+async def test_the_rows_that_end_soon_include_those_whose_end_was_not_told(database: sa.Engine) -> None:
+    vault_with(database, Meta(), days_left=None)
+    as_an_older_release_stored_it(database, days_old=54)
+    with reading(database) as db:
+        assert token_rows.expiring(db, before=NOW + timedelta(days=7)) == ["acme.studio"]
+        assert token_rows.expiring(db, before=NOW + timedelta(days=6)) == []
+    vault_with(database, Meta(), days_left=None, expiry="never")
+    with reading(database) as db:
+        assert token_rows.expiring(db, before=NOW + timedelta(days=9_999)) == []
+
+
+async def test_a_sync_renews_a_token_whose_end_was_not_told_before_it_may_have_ended(database: sa.Engine) -> None:
+    meta = Meta()
+    vault = vault_with(database, meta, days_left=None)
+    as_an_older_release_stored_it(database, days_old=58)
+    assert await vault.token_of("acme.studio") == FRESH
+
+
+async def test_a_token_past_an_assumed_end_is_still_tried_and_one_past_a_stated_end_is_not(database: sa.Engine) -> None:
+    meta = Meta(UnreachableError("no answer"))
+    vault = vault_with(database, meta, days_left=None)
+    as_an_older_release_stored_it(database, days_old=90)
+    assert await vault.token_of("acme.studio") == OLD
+    vault = vault_with(database, meta, days_left=-1)
+    with pytest.raises(UnreachableError):
+        await vault.token_of("acme.studio")
+
+
+async def test_only_metas_never_is_never(database: sa.Engine) -> None:
+    meta = Meta(facts=says(None, "never"))
+    vault = vault_with(database, meta, days_left=None)
+    as_an_older_release_stored_it(database, days_old=70)
+    assert await vault.refresh_if_due("acme.studio") == "not_due"
+    assert end_of(database) == TokenEnd(None, "never")
+    assert (await vault.token_of("acme.studio"), meta.calls) == (OLD, 0)
+
+
+async def test_an_end_that_was_not_told_is_looked_up(database: sa.Engine) -> None:
+    told = NOW + timedelta(days=5)
+    meta = Meta(facts=says(told, reads_until=NOW + timedelta(days=33)))
+    vault = vault_with(database, meta, days_left=None)
+    assert end_of(database) == TokenEnd(NOW + timedelta(days=60), "assumed")
+    # It ends within seven days: that is learned, and acted upon at once.
+    assert await vault.refresh_if_due("acme.studio") == "refreshed"
+    assert end_of(database) == TokenEnd(NOW + timedelta(days=60), "stated")
+    with reading(database) as db:
+        assert by_account_key(db, "acme.studio").data_access_expires_at == NOW + timedelta(days=33)
+
+
+async def test_a_renewed_token_that_comes_without_an_end_gets_one(database: sa.Engine) -> None:
+    looked_up = NOW + timedelta(days=59)
+    meta = Meta(facts=says(looked_up), lives=None)
+    assert await vault_with(database, meta, days_left=2).token_of("acme.studio") == FRESH
+    assert end_of(database) == TokenEnd(looked_up, "stated")
+    meta.facts = UnreachableError("no answer")
+    assert await vault_with(database, meta, days_left=2).token_of("acme.studio") == FRESH
+    assert end_of(database) == TokenEnd(NOW + timedelta(days=60), "assumed")
+
+
+@pytest.mark.parametrize(("told", "kept"), [(20, 20), (60, 40)])
+async def test_a_stated_end_is_only_ever_brought_forward(database: sa.Engine, told: float, kept: float) -> None:
+    vault = vault_with(database, Meta(facts=says(NOW + timedelta(days=told))), days_left=40)
+    assert await vault.refresh_if_due("acme.studio") == "not_due"
+    assert end_of(database) == TokenEnd(NOW + timedelta(days=kept), "stated")
+
+
+async def test_a_token_that_meta_calls_invalid_is_not_waited_for(database: sa.Engine) -> None:
+    dead = TokenDeadError("gone", cause="password_changed", advice="Connect again.")
+    vault = vault_with(database, Meta(dead, facts=says(None, "assumed", is_valid=False)), days_left=40)
+    assert await vault.refresh_if_due("acme.studio") == "reconnect_required"
+    with reading(database) as db:
+        assert by_account_key(db, "acme.studio").status_message == "Connect again."
+
+
+async def test_what_cannot_be_asked_is_told_and_changes_nothing(database: sa.Engine) -> None:
+    meta = Meta(facts=BadRequestError("The App_id in the input_token did not match the Viewing App"))
+    vault = vault_with(database, meta, days_left=40)
+    with pytest.raises(BadRequestError):
+        await vault.refresh_if_due("acme.studio")
+    assert expiry(database) == NOW + timedelta(days=40)
+    # Another app's token: the next answer would be the same.
+    assert await vault.refresh_if_due("acme.studio") == "not_due"
+    # A renewal that is due does not wait for it.
+    vault = vault_with(database, Meta(facts=UnreachableError("no answer")), days_left=3)
+    assert await vault.refresh_if_due("acme.studio") == "refreshed"
+
+
+async def test_meta_is_asked_about_a_token_weekly_and_daily_when_reading_ends_soon(database: sa.Engine) -> None:
+    now = NOW
+    meta = Meta(facts=says(NOW + timedelta(days=400), reads_until=NOW + timedelta(days=30)))
+    vault = vault_with(database, meta, days_left=400, clock=lambda: now)
+    asked_on = []
+    for hours in range(0, 24 * 30, 6):
+        now, before = NOW + timedelta(hours=hours), meta.asked
+        await vault.refresh_if_due("acme.studio")
+        if meta.asked > before:
+            asked_on.append(hours / 24)
+    assert asked_on[:2] == [0.0, 7.0]
+    assert asked_on[2:] == [14.0, *(float(day) for day in range(15, 30))]
 
 
 # Two processes, each with its own interpreter, ask for the same due token at the same moment.

@@ -1,16 +1,17 @@
 """Consent from the first click to the stored connection, with both logins, and every way it can fail."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import by_account_key, mark_reconnect_required
 from ig_pipeline_tests.sync.harness import SmallWorld
-from ig_pipeline_tests.web.front_door import CALLBACK, PAGE, FrontDoor, front_door
+from ig_pipeline_tests.web.front_door import ADMIN, CALLBACK, PAGE, FrontDoor, front_door
 
 EMAIL = "a@b.example"
 pytestmark = pytest.mark.anyio
@@ -98,6 +99,26 @@ def test_a_missing_permission_is_named(door: FrontDoor) -> None:
     assert "instagram_manage_insights" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_with_a_switched_off_app_the_operator_has_to_act_and_not_the_person(
+    small_on_sqlite: SmallWorld, login: Login, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = small_on_sqlite
+    who = small.world.accounts[0].username
+    with front_door(small, login=login) as door:
+        back = door.agree(door.start(EMAIL), who)
+        small.simulator.simulation.oddities.app = "switched_off"
+        with caplog.at_level(logging.ERROR, "ig_pipeline"):
+            answer = door.client.get(back)
+        refused(door, answer, 503, "operator_needed")
+        assert "operator of this service" in answer.json()["detail"]
+        assert "onnect again" not in answer.text
+        assert "API access deactivated. To reactivate, go to the app dashboard" in caplog.text
+        # Once it is switched on again, the person's next try is an ordinary one.
+        small.simulator.simulation.oddities.app = None
+        assert door.connect(EMAIL, who).status_code == 200
+
+
 def test_a_replayed_callback_is_refused(door: FrontDoor) -> None:
     who = door.small.world.accounts[0].username
     back = door.agree(door.start(EMAIL), who)
@@ -155,6 +176,64 @@ async def test_status_tells_the_last_day_the_progress_and_what_to_do(door: Front
     [dead] = door.status(EMAIL)
     assert (dead["status"], dead["action"]) == ("reconnect_required", "Log in again.")
     assert dead["reconnect_url"].endswith("/v1/connections/instagram/start?email=a%40b.example")
+
+
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_a_token_whose_end_is_not_told_is_stored_with_one(small: SmallWorld, login: Login) -> None:
+    small.simulator.simulation.oddities.expires_in_omitted = True
+    who = small.world.accounts[0].username
+    with front_door(small, login=login) as door:
+        door.connect(EMAIL, who)
+        [state] = door.status(EMAIL)
+    # Facebook tells when it is asked; Instagram cannot be.
+    assert state["expiry"] == ("stated" if login == "facebook" else "assumed")
+    left = datetime.fromisoformat(state["expires_at"]) - small.clock()
+    assert timedelta(days=59) < left <= timedelta(days=60)
+    reads_until = state["data_access_expires_at"]
+    if login == "instagram":
+        assert reads_until is None
+    else:
+        assert datetime.fromisoformat(reads_until) == small.clock() + timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("days_left", "pill", "tone"), [(15, "Connected", "good"), (14, "Ends soon", "worry"), (3, "Connect again", "bad")]
+)
+def test_the_end_of_reading_is_announced_to_the_owner(door: FrontDoor, days_left: int, pill: str, tone: str) -> None:
+    small = door.small
+    who = small.world.accounts[0].username
+    door.connect(EMAIL, who)
+    small.clock.advance(timedelta(days=90 - days_left))
+    with small.engine.begin() as db:
+        soon = small.clock() + timedelta(days=60)
+        db.execute(sa.update(tables.user_tokens).values(expires_at=soon))  # renewed meanwhile
+    [state] = door.status(EMAIL)
+    page = door.client.get(f"/accounts/{who}", headers=PAGE).text
+    home = door.client.get("/", headers=PAGE).text
+    assert state["status"] == "connected"
+    assert pill in page
+    assert f'class="pill {tone}"' in home
+    warned = days_left <= 14
+    for text in (str(state["action"]), page, home):
+        assert ("counts as using it" in text) == warned
+    assert (state["reconnect_url"] is not None) == warned
+    # Connecting again is the person's use of the app: it moves the end.
+    door.connect(EMAIL, who)
+    assert door.status(EMAIL)[0]["action"] is None
+
+
+def test_an_end_that_nobody_told_is_not_called_never(door_on_sqlite: FrontDoor) -> None:
+    door, small = door_on_sqlite, door_on_sqlite.small
+    who = small.world.accounts[0].username
+    small.connect(who, expires_in=None)
+    with small.engine.begin() as db:
+        db.execute(sa.update(tables.user_tokens).values(expires_at=None))
+    assert "assumed because Meta did not say" in door.client.get(f"/accounts/{who}", headers=PAGE).text
+    assert "ig_pipeline_token_expiry_timestamp_seconds{" in door.client.get("/metrics", headers=ADMIN).text
+    with small.engine.begin() as db:
+        db.execute(sa.update(tables.user_tokens).values(expiry="never"))
+    assert "<dd>never</dd>" in door.client.get(f"/accounts/{who}", headers=PAGE).text
+    assert "ig_pipeline_token_expiry_timestamp_seconds{" not in door.client.get("/metrics", headers=ADMIN).text
 
 
 def test_disconnecting_destroys_the_token_and_keeps_the_rest(door: FrontDoor) -> None:

@@ -83,7 +83,8 @@ def status(services: Services, email: Email) -> Response:
     """Per connection: whether it works, what to do when it does not, the newest day, the first backfill."""
     with reading(services.engine) as db:
         found = standings(db, initial_days=services.settings.initial_backfill_days, email=email)
-    states = [connection_state(standing, services.settings) for standing in found]
+    now = services.clock()
+    states = [connection_state(standing, services.settings, now) for standing in found]
     return as_json(ConnectionList(email=email, connections=states))
 
 
