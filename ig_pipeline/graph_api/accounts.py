@@ -3,6 +3,7 @@
 Reading only; codes, tokens and their exchange are `oauth`.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +18,17 @@ from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.pages import iterate_pages
 from ig_pipeline.graph_api.texts import one_line, storable
 
+log = logging.getLogger(__name__)
+
 ACCOUNT_FIELDS = "id,username,name,followers_count"
+PAGE_FIELDS = f"id,name,instagram_business_account{{{ACCOUNT_FIELDS}}}"
 # Part of paths, addresses and file names; ASCII digits, which `isdecimal` does not promise.
 _ID = re.compile(r"[0-9]{1,30}")
+
+
+def is_object_id(text: str) -> bool:
+    """Whether `text` may stand in a path as the id of an object of Meta's."""
+    return _ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,11 @@ class Profile:
 
 
 async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> list[FoundAccount]:
-    """The professional accounts behind `token`; empty when there is none. Raises `GraphError`.
+    """The professional accounts behind `token`; empty when none is shown. Raises `GraphError`.
 
-    Facebook Login: those of the Pages the person has; a Page without one is passed over. An empty answer may also
-    mean that `business_management` is missing: `grants.find_granted_accounts` knows another way.
+    Facebook Login: those of the Pages the person has; a Page without one is passed over, and so is one that cannot be
+    read, unless there is no other: then `MalformedAnswerError`. An empty answer may also mean that
+    `business_management` is missing: `grants.find_granted_accounts` knows another way.
     """
     credentials = Credentials(account_id="", token=token, login=login)
     if login == "instagram":
@@ -66,16 +76,20 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
             credentials=credentials,
             parse=_read_me,
         )
-    fields = f"id,name,instagram_business_account{{{ACCOUNT_FIELDS}}}"
     found: dict[str, FoundAccount] = {}
-    async for accounts in iterate_pages(
-        client,
-        "me/accounts",
-        {"fields": fields},
-        credentials=credentials,
-        parse=_read_pages,
+    odd: list[MalformedAnswerError] = []
+    async for rows in iterate_pages(
+        client, "me/accounts", {"fields": PAGE_FIELDS}, credentials=credentials, parse=list
     ):
-        found.update({account.account_id: account for account in accounts})
+        for row in rows:
+            try:
+                found.update({account.account_id: account for account in read_page(row)})
+            except MalformedAnswerError as error:
+                odd.append(error)
+    if odd:
+        log.warning("%d of a person's Pages cannot be read. %s", len(odd), odd[0])
+    if odd and not found:
+        raise odd[0]
     return list(found.values())
 
 
@@ -126,14 +140,17 @@ def _read_me(answer: Json) -> list[FoundAccount]:
     return [replace(read_account(answer, "instagram"), person_id=_text(answer, "id"))]
 
 
-def read_page(page: Json) -> list[FoundAccount]:
-    """The account of a Facebook Page; empty when it has none, for then the field is left out."""
-    node = page.get("instagram_business_account")
-    return [read_account(node, "facebook")] if isinstance(node, Mapping) else []
+def read_page(page: object) -> list[FoundAccount]:
+    """The account of a Facebook Page; empty when it has none, for then the field is left out or null.
 
-
-def _read_pages(rows: list[Json]) -> list[FoundAccount]:
-    return [account for row in rows for account in read_page(row)]
+    Raises `MalformedAnswerError` for what is no Page, and for an account without id or username.
+    """
+    node = page.get("instagram_business_account") if isinstance(page, Mapping) else page
+    if node is None and isinstance(page, Mapping):
+        return []
+    if not isinstance(node, Mapping):
+        raise MalformedAnswerError("A Page, or its account, is not an object.")
+    return [read_account(node, "facebook")]
 
 
 def _identifier(row: Json, name: str) -> str:

@@ -156,9 +156,9 @@ class GraphClient:
         """What this client has learned an account cannot give."""
         return self._memories.setdefault(account_id, AccountMemory())
 
-    async def get(self, path: str, params: Parameters, *, credentials: Credentials) -> Json:
+    async def get(self, path: str, params: Parameters, *, credentials: Credentials, brisk: bool = False) -> Json:
         """The JSON object at `path`. Raises `GraphError`."""
-        return await self.fetch(path, params, credentials=credentials, parse=_unchanged)
+        return await self.fetch(path, params, credentials=credentials, parse=_unchanged, brisk=brisk)
 
     async def fetch(
         self,
@@ -169,8 +169,9 @@ class GraphClient:
         parse: Callable[[Json], T],
         meter: CallMeter | None = None,
         exists: bool = False,
+        brisk: bool = False,
     ) -> T:
-        """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`.
+        """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`. `brisk`: as a `Request`'s.
 
         `parse` raises `MalformedAnswerError` for an answer that lacks what was promised: it is asked for again.
         `exists`: the object is known to exist, for it was listed a moment ago; the account itself always is.
@@ -182,6 +183,7 @@ class GraphClient:
             params={**params, **self._proof(credentials)},
             token=credentials.token,
             exists=exists or own,
+            brisk=brisk,
         )
         return await self.send(request, parse=parse, meter=meter)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
-from ig_pipeline.graph_api.accounts import FoundAccount, find_accounts
+from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.errors import GraphError, PermissionMissingError, RateLimitedError, TransientError
 from ig_pipeline.graph_api.grants import find_granted_accounts
@@ -80,10 +80,9 @@ async def adopt_token(client: GraphClient, app: MetaApp | None, login: Login, to
     Its end and scopes are known for Facebook Login when the app is. Raises `TokenDeadError`,
     `NoProfessionalAccountError`, other `GraphError`.
     """
-    if app is None or login == "instagram":
-        accounts = await find_accounts(client, token, login)
-        return Consent(login, token, None, (), _some(accounts, login), expiry="assumed")
     accounts = await find_granted_accounts(client, app, token, login)
+    if app is None or login == "instagram":
+        return Consent(login, token, None, (), _some(accounts, login), expiry="assumed")
     facts = await inspect_token(client, app, token)
     return Consent(
         login,

@@ -216,11 +216,12 @@ class _Controls:
         return {"row": oddities.rows.get(subject), "empty": oddities.empty.get(subject, 0)}
 
     def grants(self, request: Request) -> Json:
-        """Name an `unreadable` id among what the person granted, before the others; DELETE takes it away."""
+        """Name an `unreadable` id before those the person granted (`alone=1`: instead); DELETE takes it away."""
         subject, oddities = self._person(request), self.simulation.oddities
         oddities.unreadable.pop(subject, None)
         if request.method == "POST":
             oddities.unreadable[subject] = _choice(request, "unreadable", UNREADABLE)
+            oddities.only_unreadable = request.query_params.get("alone") == "1"
         return {"id": UNREADABLE_ID, "unreadable": oddities.unreadable.get(subject)}
 
     def _person(self, request: Request) -> str:

@@ -118,7 +118,7 @@ class Logins:
             ids = [page.account.id for page in pages if page.account]
             return {"scope": scope, "target_ids": self._oddities.granted(grant.subject, ids)}
         if scope.startswith("pages_"):
-            return {"scope": scope, "target_ids": [page.id for page in pages]}
+            return {"scope": scope, "target_ids": self._oddities.granted(grant.subject, [page.id for page in pages])}
         return {"scope": scope}
 
     # ---- Instagram ---------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class Oddities:
     expires_in_omitted: bool = False
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     """Id of a person → how the id answers that `debug_token` names among their grants."""
+    only_unreadable: bool = False
+    """Whether it names no other id then."""
     rows: dict[str, PageRow] = field(default_factory=dict)
     """Id of a person → the odd row at the head of their Pages."""
     empty: dict[str, int] = field(default_factory=dict)
@@ -55,8 +57,10 @@ class Oddities:
             raise _APP_REFUSALS[self.app]()
 
     def granted(self, subject: str, ids: list[str]) -> list[str]:
-        """The ids of a grant, the unreadable one first."""
-        return [UNREADABLE_ID, *ids] if subject in self.unreadable else ids
+        """The ids of a grant, the unreadable one first or alone."""
+        if subject not in self.unreadable:
+            return ids
+        return [UNREADABLE_ID, *([] if self.only_unreadable else ids)]
 
     def answer_of(self, object_id: str, subject: str) -> Json | None:
         """The answer of the unreadable id; None for any other. Raises RefusalError."""

@@ -63,7 +63,7 @@ async def test_a_scope_that_was_not_granted_is_named_before_anything_is_kept() -
 async def test_a_login_without_a_professional_account_says_what_to_do() -> None:
     empty: dict[str, Any] = {"data": []}
     granted = facts(*SCOPES["facebook"])
-    client, _ = client_of(script(SHORT, granted, LONG, empty, granted))
+    client, _ = client_of(script(SHORT, granted, LONG, empty, granted, empty))
     with pytest.raises(NoProfessionalAccountError, match="switch to a Business or Creator account and link it"):
         await complete_login(client, APP, "facebook", "code", redirect_uri=BACK)
 

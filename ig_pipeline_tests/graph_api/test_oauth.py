@@ -16,6 +16,7 @@ from ig_pipeline.graph_api.errors import (
     MalformedAnswerError,
     PermissionMissingError,
     TokenDeadError,
+    TransientError,
     UnreachableError,
 )
 from ig_pipeline.graph_api.grants import find_granted_accounts
@@ -277,15 +278,111 @@ async def test_granted_pages_lead_to_their_accounts() -> None:
 
 
 async def test_without_the_business_scope_an_empty_listing_says_what_to_grant() -> None:
-    client, _ = client_of(script({"data": []}, facts(["instagram_basic"], {})))
+    client, fake = client_of(script({"data": []}, facts(["instagram_basic"], {}), {"data": []}))
     with pytest.raises(PermissionMissingError) as caught:
         await find_granted_accounts(client, APP, TOKEN, "facebook")
     assert caught.value.scope == "business_management"
+    assert len(fake.requests) == 3
 
 
 async def test_with_the_business_scope_an_empty_listing_is_empty() -> None:
-    client, _ = client_of(script({"data": []}, facts(["business_management"], {})))
+    client, _ = client_of(script({"data": []}, facts(["business_management"], {}), {"data": []}))
     assert await find_granted_accounts(client, APP, TOKEN, "facebook") == []
+
+
+@pytest.mark.parametrize("app", [APP, None])
+async def test_an_empty_listing_is_asked_once_more_before_a_person_is_told(app: MetaApp | None) -> None:
+    listing = {"data": [{"id": "1", "instagram_business_account": node(1)}]}
+    inspected = [facts(["business_management"], {})] if app else []
+    client, _ = client_of(script({"data": []}, *inspected, listing))
+    assert [a.username for a in await find_granted_accounts(client, app, TOKEN, "facebook")] == ["user1"]
+
+
+UNREADABLE: dict[str, list[Any]] = {
+    "nonexisting field": [refusal("(#100) Tried accessing nonexisting field (username)")],
+    "malformed": [{"id": "17841400000000009"}],
+    "gone": [refusal("Unsupported get request.", error_subcode=33)],
+    "no permission": [refusal("(#10) Application does not have permission for this action", code=10)],
+    "foreign Page": [refusal("(#100) Pages Public Content Access requires either app secret proof or an app token")],
+    "broken": [refusal("Please retry your request later.", code=2, status=500)] * 4,
+}
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+async def test_one_granted_id_that_cannot_be_read_leaves_the_others(how: str) -> None:
+    granted = facts(["instagram_basic"], {"instagram_basic": ["17841400000000009", "17841400000000001"]})
+    client, _ = client_of(script({"data": []}, granted, *UNREADABLE[how], node(1)))
+    [found] = await find_granted_accounts(client, APP, TOKEN, "facebook")
+    assert found.username == "user1"
+
+
+@pytest.mark.parametrize(
+    ("hows", "error"),
+    [
+        (["nonexisting field", "broken"], TransientError),
+        (["gone", "no permission"], PermissionMissingError),
+        (["gone", "nonexisting field"], BadRequestError),
+        (["nonexisting field", "malformed"], MalformedAnswerError),
+    ],
+)
+async def test_when_none_can_be_read_the_most_telling_reason_is_raised(hows: list[str], error: type[Exception]) -> None:
+    ids = [f"1784140000000000{number}" for number in range(len(hows))]
+    granted = facts(["business_management", "instagram_basic"], {"instagram_basic": ids})
+    client, _ = client_of(script({"data": []}, granted, *(a for how in hows for a in UNREADABLE[how]), {"data": []}))
+    with pytest.raises(error):
+        await find_granted_accounts(client, APP, TOKEN, "facebook")
+
+
+async def test_what_is_no_id_is_not_asked_for() -> None:
+    odd = ["", "../me", "17841400000000001/media", "17841400000000001"]
+    client, fake = client_of(script({"data": []}, facts(["instagram_basic"], {"instagram_basic": odd}), node(1)))
+    assert len(await find_granted_accounts(client, APP, TOKEN, "facebook")) == 1
+    assert len(fake.requests) == 3
+
+
+async def test_a_dead_token_is_not_tried_on_every_id() -> None:
+    granted = facts(["instagram_basic"], {"instagram_basic": ["17841400000000001", "17841400000000002"]})
+    dead = refusal("Error validating access token: The session is invalid.", code=190, error_subcode=467)
+    client, fake = client_of(script({"data": []}, granted, dead))
+    with pytest.raises(TokenDeadError):
+        await find_granted_accounts(client, APP, TOKEN, "facebook")
+    assert len(fake.requests) == 3
+
+
+ODD_ROWS = [
+    {"id": "1", "instagram_business_account": {"id": "17841400000000009"}},
+    {"id": "1", "instagram_business_account": {"id": {}, "username": "x"}},
+    {"id": "1", "instagram_business_account": "17841400000000009"},
+    {"id": "1", "instagram_business_account": []},
+    None,
+    "1",
+    [],
+]
+
+
+@pytest.mark.parametrize("row", [*ODD_ROWS, {"id": "1", "instagram_business_account": None}, {}])
+async def test_one_odd_page_leaves_the_others(row: Any) -> None:
+    listing = {"data": [row, {"id": "2", "instagram_business_account": node(2)}, row]}
+    client, fake = client_of(script(listing))
+    assert [a.username for a in await find_accounts(client, TOKEN, "facebook")] == ["user2"]
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("row", ODD_ROWS)
+async def test_a_page_that_cannot_be_read_is_not_taken_for_a_page_without_an_account(row: Any) -> None:
+    granted = facts(["business_management"], {})
+    client, _ = client_of(script({"data": [row]}, granted, {"data": [row]}))
+    with pytest.raises(MalformedAnswerError):
+        await find_granted_accounts(client, APP, TOKEN, "facebook")
+
+
+async def test_a_listing_that_repeats_a_cursor_is_asked_again() -> None:
+    link = "https://graph.facebook.com/v25.0/me/accounts?after=c"
+    first = {"data": [], "paging": {"cursors": {"after": "c"}, "next": link}}
+    last = {"data": [{"id": "2", "instagram_business_account": node(2)}]}
+    client, fake = client_of(script(first, first, last))
+    assert [a.username for a in await find_accounts(client, TOKEN, "facebook")] == ["user2"]
+    assert [params.get("after") for params in fake.params] == [None, "c", "c"]
 
 
 async def test_a_token_that_never_expires_has_no_expiry() -> None:

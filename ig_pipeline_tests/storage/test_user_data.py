@@ -167,4 +167,5 @@ def test_an_export_has_every_table_about_the_person_and_no_secret(db: sa.Connect
     personal = {table.name for table in metadata.sorted_tables if {"u_id", "account_key"} & set(table.c.keys())}
     assert personal <= set(found["tables"])
     assert found["tables"]["sync_requests"][0]["reason"] == "asked for first.studio"
+    assert {"expires_at", "expiry", "data_access_expires_at"} <= set(found["tables"]["user_tokens"][0])
     assert "sealed" not in json.dumps(found)

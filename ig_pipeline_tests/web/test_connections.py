@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.simulator.oddities import PAGE_ROWS, PageRow, Unreadable
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import by_account_key, mark_reconnect_required
 from ig_pipeline_tests.sync.harness import SmallWorld
@@ -85,6 +86,40 @@ def test_an_agency_connects_every_account_it_ticked(door: FrontDoor) -> None:
     assert len(door.status(EMAIL)) == len(door.small.world.accounts)
 
 
+@pytest.mark.parametrize("unreadable", ["nonexisting_field", "malformed", "gone"])
+def test_one_granted_id_that_cannot_be_read_spoils_no_consent(door: FrontDoor, unreadable: Unreadable) -> None:
+    account = next(account for account in door.small.world.accounts if account.owned_by_business)
+    door.small.simulator.simulation.oddities.unreadable[account.user_id] = unreadable
+    back = door.agree(door.start(EMAIL), account.username, without=["business_management"])
+    assert door.client.get(back).status_code == 200
+    assert [state["username"] for state in door.status(EMAIL)] == [account.username]
+
+
+@pytest.mark.parametrize("row", PAGE_ROWS)
+def test_one_odd_page_spoils_no_agencys_consent(door: FrontDoor, row: PageRow) -> None:
+    small = door.small
+    small.simulator.simulation.oddities.rows[small.world.agency.id] = row
+    assert door.connect(EMAIL, "agency").status_code == 200
+    assert len(door.status(EMAIL)) == len(small.world.accounts)
+
+
+@pytest.mark.parametrize(("empty", "status"), [(1, 200), (2, 422)])
+def test_nobody_is_told_that_there_is_no_account_after_one_empty_listing(
+    door_on_sqlite: FrontDoor, empty: int, status: int
+) -> None:
+    small = door_on_sqlite.small
+    account = small.world.accounts[0]
+    simulation = small.simulator.simulation
+    simulation.oddities.empty[account.user_id] = empty
+    simulation.oddities.unreadable[account.user_id] = "gone"
+    # The ids of the grant lead nowhere either, so that only the listing can.
+    simulation.oddities.only_unreadable = True
+    answer = door_on_sqlite.connect(EMAIL, account.username)
+    assert answer.status_code == status
+    if status != 200:
+        refused(door_on_sqlite, answer, 422, "no_professional_account")
+
+
 def test_declined_consent_is_told_apart_and_stores_nothing(door: FrontDoor) -> None:
     back = door.agree(door.start(EMAIL), door.small.world.accounts[0].username, cancel=True)
     refused(door, door.client.get(back), 403, "consent_declined")
@@ -123,10 +158,10 @@ def test_a_replayed_callback_is_refused(door: FrontDoor) -> None:
     who = door.small.world.accounts[0].username
     back = door.agree(door.start(EMAIL), who)
     assert door.client.get(back).status_code == 200
-    calls = door.small.simulator.calls.total
+    calls = door.small.simulator.calls.total()
     answer = door.client.get(back)
     assert (answer.status_code, answer.json()["type"]) == (409, "state_replayed")
-    assert door.small.simulator.calls.total == calls
+    assert door.small.simulator.calls.total() == calls
 
 
 def test_a_state_of_another_browser_is_refused_and_not_spoilt_by_it(door: FrontDoor) -> None:
