@@ -16,7 +16,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection
 from ig_pipeline.storage.day_rows import DayRow, TopPost, day_rows, metric_by_day, top_posts
 from ig_pipeline.storage.overview import Backfill, Standing
-from ig_pipeline.web.answers import action_of, reconnect_url
+from ig_pipeline.web.answers import action_of
 from ig_pipeline.web.pages import number
 
 DAYS = 30
@@ -40,7 +40,6 @@ class Card:
     connection: Connection
     pill: StatePill
     action: str | None
-    reconnect_url: str
     last_day: date | None
     backfill: Backfill
     moving: bool
@@ -154,7 +153,6 @@ def _card(standing: Standing, rows: Sequence[DayRow], settings: Settings, now: d
         connection=connection,
         pill=_pill(connection, now),
         action=action_of(connection),
-        reconnect_url=reconnect_url(connection, settings),
         last_day=standing.last_day,
         backfill=backfill,
         moving=connection.status == CONNECTED and backfill.state in ("queued", "running"),
