@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.adding import choose, consent_of, token_from
-from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.cli.user_data import export, forget
 from ig_pipeline.clock import utc_now
+from ig_pipeline.email_addresses import EmailAddressError, normalized
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.consent import Consent
 from ig_pipeline.graph_api.hosts import Login
@@ -73,6 +74,10 @@ def add(
     """
     if not email and not from_env:
         raise CommandError("Whose account is it? Name the owner with --email.", ExitCode.USAGE)
+    try:
+        owner = normalized(email or _DEVELOPER)
+    except EmailAddressError as error:
+        raise CommandError(f"--email: {error}", ExitCode.USAGE) from None
     settings = load_settings()
     if from_env:
         token_env = token_env or "IG_LONG_TOKEN"
@@ -82,12 +87,12 @@ def add(
     chosen_login = cast("Login", login or settings.login)
     consent = asyncio.run(consent_of(settings, chosen_login, token))
     found = choose(consent.accounts, account, may_ask=sys.stdin.isatty() and not as_json)
-    connection = asyncio.run(_store(settings, email or _DEVELOPER, consent, found))
+    connection = asyncio.run(_store(settings, owner, consent, found))
     if as_json:
         print_json(_as_json(connection))
         return
     until = _until(connection)
-    click.echo(f"{connection.account_key} ({found.account_id}) is connected for {connection.email}, {until}.")
+    click.echo(f"{connection.account_key} ({found.account_id}) is connected for {shown(connection.email)}, {until}.")
     if consent.expires_at is None and consent.login == "facebook":
         click.echo("Meta named no end of the token; with IG_PIPELINE_APP_ID and _SECRET set it could be looked up.")
     click.echo(
@@ -120,11 +125,12 @@ def list_(email: str | None, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for connection in found:
         status = Text(connection.status.replace("_", " "), style=_STYLES.get(connection.status, ""))
-        table.add_row(connection.account_key, connection.email, status, _day(connection.expires_at))
+        table.add_row(connection.account_key, Text(shown(connection.email)), status, _day(connection.expires_at))
     out().print(table)
     for connection in found:
         if connection.status == stored.RECONNECT_REQUIRED:
-            out().print(Text(f"{connection.account_key}: {connection.status_message}", style="yellow"), soft_wrap=True)
+            line = shown(f"{connection.account_key}: {connection.status_message}")
+            out().print(Text(line, style="yellow"), soft_wrap=True)
 
 
 @connections.command("disconnect")
@@ -143,7 +149,7 @@ def disconnect(account: str, yes: bool) -> None:
             connection = stored.by_account_key(db, account)
         if not yes and not sys.stdin.isatty():
             raise CommandError("Nobody is there to ask: add --yes to disconnect it.", ExitCode.USAGE)
-        if not yes and not click.confirm(f"Disconnect {account} of {connection.email}?", err=True):
+        if not yes and not click.confirm(f"Disconnect {account} of {shown(connection.email)}?", err=True):
             raise CommandError("Nothing was changed.", ExitCode.FAILED)
         with engine.begin() as db:
             stored.disconnect(db, connection.id, now=utc_now())

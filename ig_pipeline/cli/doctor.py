@@ -22,7 +22,7 @@ from ig_pipeline.cli.checks_here import (
     existing_engine,
 )
 from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, check_version, login_in_use
-from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.findings import Finding, fail, ok
 from ig_pipeline.clock import Clock, utc_now
@@ -103,9 +103,9 @@ def print_finding(console: Console, finding: Finding) -> None:
     row.add_column(width=4, no_wrap=True)
     row.add_column(width=19, overflow="fold")
     row.add_column(overflow="fold")
-    text = Text(finding.detail)
+    text = Text(shown(finding.detail))
     if finding.advice:
-        text.append(f"\n→ {finding.advice}", style="cyan")
+        text.append(f"\n→ {shown(finding.advice)}", style="cyan")
     row.add_row(Text(finding.status, style=_STYLES[finding.status]), Text(finding.subject), text)
     console.print(row)
 

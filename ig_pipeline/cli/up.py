@@ -12,6 +12,7 @@ import click
 from pydantic import SecretStr
 
 from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedError, stop_signals
+from ig_pipeline.cli.console import shown_in_colour
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
 from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
 from ig_pipeline.cli.exit_codes import ExitCode
@@ -63,7 +64,7 @@ def up(host: str, port: int, with_web: bool, quiet: bool) -> None:
 
     def sink(name: str, line: str) -> None:
         if not quiet or "INFO" not in line:
-            click.echo(f"{name:>9} | {line}")
+            click.echo(f"{name:>9} | {shown_in_colour(line)}")
 
     began = time.monotonic()
     settings = load_settings()
