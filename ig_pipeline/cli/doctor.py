@@ -1,6 +1,6 @@
 """`ig-pipeline doctor`: looks at everything a sync needs and says what to do about what is wrong.
 
-Order and presentation; the looking is in `checks_here` and `checks_meta`.
+Order and presentation; the looking is in `checks_here`, `checks_meta` and `checks_web`.
 """
 
 import sys
@@ -22,6 +22,7 @@ from ig_pipeline.cli.checks_here import (
     existing_engine,
 )
 from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, check_version, login_in_use
+from ig_pipeline.cli.checks_web import check_web
 from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.findings import Finding, fail, ok
@@ -82,6 +83,7 @@ def examine(clock: Clock) -> Iterator[Finding]:
         yield from check_graph(settings, login_in_use(engine, settings), clock)
         yield check_version(settings, clock)
         yield from check_connections(engine, clock)
+        yield from check_web(settings)
         yield from check_ports(ports_of(settings))
     finally:
         if engine is not None:
