@@ -13,9 +13,15 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "IG_PIPELINE_"
+
+SHORTEST_TOKEN = 22
+"""Characters of a token of ours: 128 random bits in base64. Guessing it meets a rate limit besides."""
+
+SHORTEST_KEY = 32
+"""Characters of a key that signs what others see: they may try keys without asking us."""
 
 Source = Literal["environment", ".env"]
 
@@ -102,17 +108,51 @@ class Settings(BaseModel):
             "/v1/connections/instagram/callback as redirect URI. Empty: where it listens."
         ),
     )
+    ui_url: str | None = Field(
+        None,
+        description=(
+            "Address operators reach Dagster's UI at when it is not where it listens, e.g. "
+            "https://dagster.example.com. Needs IG_PIPELINE_ADMIN_TOKEN."
+        ),
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description=(
+            "More names, comma-separated, that requests may call the web service and Dagster's UI by, e.g. a "
+            "container's. Used where a token is needed; loopback and the two addresses above are always allowed."
+        ),
+    )
     proxy_addresses: str = Field(
         "", description="Reverse proxies, comma-separated, whose X-Forwarded-For names the caller. Empty: none."
     )
     api_token: SecretStr | None = Field(
-        None, description="Bearer token for reading over HTTP. Empty: anybody, but on loopback only."
+        None,
+        description=(
+            "Token for reading over HTTP, 22 characters or more. Empty: anyone on this machine may read, and no "
+            "one else reaches the service."
+        ),
     )
     admin_token: SecretStr | None = Field(
-        None, description="Bearer token for asking for syncs and deletions over HTTP. Empty: nobody may."
+        None,
+        description=(
+            "Token for syncs, disconnecting and deletions over HTTP, and for signing in to Dagster's UI, 22 "
+            "characters or more. Empty: no one may, and the UI is for this machine alone."
+        ),
+    )
+    start_link_key: SecretStr | None = Field(
+        None,
+        description=(
+            "Key your app signs start links with, 32 characters or more; README has the three lines. Empty: people "
+            "are asked on a page whether the address is theirs."
+        ),
     )
     public_requests_per_minute: int = Field(
-        120, description="Requests a minute that one address may make where no token is asked for.", ge=1
+        120,
+        description=(
+            "Requests a minute of each kind (guesses, logins, look-ups) that one address, or IPv6 network, may make "
+            "without proving who it is."
+        ),
+        ge=1,
     )
     telegram_token: SecretStr | None = Field(None, description="Token of the Telegram bot. Empty: there is no bot.")
     telegram_chats: tuple[int, ...] = Field(
@@ -122,7 +162,7 @@ class Settings(BaseModel):
         "https://api.telegram.org", description="Address of Telegram's Bot API.", pattern=r"^https?://[^\s?#@]+$"
     )
 
-    @field_validator("encryption_keys", "media_hosts", "telegram_chats", mode="before")
+    @field_validator("encryption_keys", "media_hosts", "telegram_chats", "allowed_hosts", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -146,12 +186,42 @@ class Settings(BaseModel):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
-    @field_validator("public_url")
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", host):
+                raise ValueError("must be names or addresses without scheme and port, such as pipeline")
+        return tuple(host.lower() for host in value)
+
+    @field_validator("api_token", "admin_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        if len(value.get_secret_value().strip()) < SHORTEST_TOKEN:
+            raise ValueError(f"is too short: {SHORTEST_TOKEN} characters at least. `openssl rand -hex 32` makes one")
+        if value == info.data.get("api_token"):
+            raise ValueError("is the same as IG_PIPELINE_API_TOKEN, whose holders may only read. Make another")
+        return value
+
+    @field_validator("start_link_key")
+    @classmethod
+    def _check_start_link_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().strip()) < SHORTEST_KEY:
+            raise ValueError(f"is too short: {SHORTEST_KEY} characters at least. `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("public_url", "ui_url")
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("must be an http:// or https:// address without query") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be an http:// or https:// address without query")
         return value.rstrip("/")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 from pydantic import SecretStr
 
+from ig_pipeline.cli.console import shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.graph_api.accounts import FoundAccount
@@ -63,7 +64,7 @@ def choose(accounts: Sequence[FoundAccount], wanted: str | None, *, may_ask: boo
     if not may_ask:
         raise CommandError(f"Several accounts are behind this token: {names}. Choose with --account.", ExitCode.USAGE)
     picked = click.prompt(
-        f"Several accounts are behind this token: {names}\nWhich",
+        f"Several accounts are behind this token: {shown(names)}\nWhich",
         type=click.Choice([a.username for a in accounts]),
         err=True,
     )

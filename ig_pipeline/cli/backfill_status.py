@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from ig_pipeline.cli.backfill_table import print_runs
-from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import media_backfills, media_items
@@ -55,7 +55,7 @@ def backfill_status(*, account_key: str | None, limit: int, as_json: bool) -> No
     if runs:
         print_runs(runs)
         for error in runs[0].errors:
-            console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
+            console.print(f"  {shown(str(error))}", style="red", markup=False, soft_wrap=True)
         if any(run.status in UNFINISHED for run in runs):
             console.print(_UNFINISHED_NOTE, style="yellow", soft_wrap=True)
     else:

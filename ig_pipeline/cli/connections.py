@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.adding import choose, consent_of, token_from
-from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.cli.user_data import export, forget
 from ig_pipeline.clock import utc_now
+from ig_pipeline.email_addresses import EmailAddressError, normalized
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.consent import Consent
 from ig_pipeline.graph_api.hosts import Login
@@ -74,6 +75,10 @@ def add(
     """
     if not email and not from_env:
         raise CommandError("Whose account is it? Name the owner with --email.", ExitCode.USAGE)
+    try:
+        owner = normalized(email or _DEVELOPER)
+    except EmailAddressError as error:
+        raise CommandError(f"--email: {error}", ExitCode.USAGE) from None
     settings = load_settings()
     if from_env:
         token_env = token_env or "IG_LONG_TOKEN"
@@ -83,12 +88,12 @@ def add(
     chosen_login = cast("Login", login or settings.login)
     consent = asyncio.run(consent_of(settings, chosen_login, token))
     found = choose(consent.accounts, account, may_ask=sys.stdin.isatty() and not as_json)
-    connection = asyncio.run(_store(settings, email or _DEVELOPER, consent, found))
+    connection = asyncio.run(_store(settings, owner, consent, found))
     if as_json:
         print_json(_as_json(connection))
         return
     until = _until(connection)
-    click.echo(f"{connection.account_key} ({found.account_id}) is connected for {connection.email}, {until}.")
+    click.echo(f"{connection.account_key} ({found.account_id}) is connected for {shown(connection.email)}, {until}.")
     if consent.login == "facebook" and not (settings.app_id and settings.app_secret):
         click.echo("With IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET set, its end would be looked up and put off.")
     click.echo(
@@ -122,13 +127,13 @@ def list_(email: str | None, as_json: bool) -> None:
     for connection in found:
         status = Text(connection.status.replace("_", " "), style=_STYLES.get(connection.status, ""))
         reads_until = _day(connection.data_access_expires_at)
-        table.add_row(connection.account_key, connection.email, status, _end(connection), reads_until)
+        table.add_row(connection.account_key, Text(shown(connection.email)), status, _end(connection), reads_until)
     out().print(table)
     for connection in found:
         warning = data_access_warning(connection, now=utc_now())
         said = connection.status_message if connection.status == stored.RECONNECT_REQUIRED else None
         if said := said or (warning.sentence if warning else None):
-            out().print(Text(f"{connection.account_key}: {said}", style="yellow"), soft_wrap=True)
+            out().print(Text(shown(f"{connection.account_key}: {said}"), style="yellow"), soft_wrap=True)
 
 
 @connections.command("disconnect")
@@ -147,7 +152,7 @@ def disconnect(account: str, yes: bool) -> None:
             connection = stored.by_account_key(db, account)
         if not yes and not sys.stdin.isatty():
             raise CommandError("Nobody is there to ask: add --yes to disconnect it.", ExitCode.USAGE)
-        if not yes and not click.confirm(f"Disconnect {account} of {connection.email}?", err=True):
+        if not yes and not click.confirm(f"Disconnect {account} of {shown(connection.email)}?", err=True):
             raise CommandError("Nothing was changed.", ExitCode.FAILED)
         with engine.begin() as db:
             stored.disconnect(db, connection.id, now=utc_now())

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,12 @@ from rich.console import Console
 
 # A pipe has no width. Wide enough that no table of ours is cut, for whoever greps in it.
 _PIPE_WIDTH = 160
-# JSON itself escapes only what is below U+0020: the rest of the control characters, and those that turn writing round.
-_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# JSON itself escapes only what is below U+0020: the rest of the control characters, those that turn writing round, and
+# those of no width, behind which one address looks like another.
+_OBEYED = re.compile("[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
+# Control and format characters, lone surrogates, private and unassigned ones, separators of lines and paragraphs.
+_UNSHOWN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def out() -> Console:
@@ -44,6 +49,19 @@ def print_json(document: object) -> None:
     click.echo(_OBEYED.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False, default=_plain)))
 
 
+def shown(text: str) -> str:
+    """`text` from outside as a terminal may get it: what it would obey, or hide, is written as its escape."""
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character) not in _UNSHOWN else _escaped(character)
+        for character in text
+    )
+
+
+def shown_in_colour(line: str) -> str:
+    """The same for a line of a process of ours: its colours stay."""
+    return "".join(part if _COLOUR.fullmatch(part) else shown(part) for part in _COLOUR.split(line))
+
+
 def replace_what_cannot_be_shown() -> None:
     """A terminal without Unicode gets question marks instead of a crash."""
     for stream in (sys.stdout, sys.stderr):
@@ -60,7 +78,12 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+    return _escaped(found[0])
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _plain(value: object) -> str | float:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from ig_pipeline.cli.children import ChildDiedError, Children
 from ig_pipeline.cli.dagster_home import environment, prepare_home
-from ig_pipeline.cli.ports import require_free
+from ig_pipeline.cli.ports import local_address, require_free
 from ig_pipeline.settings import Settings
 
 LOCATION = "ig_pipeline"
@@ -79,23 +80,24 @@ def start_dagster(
         prepared()
     _wait_for(socket.exists, children, "the code location")
     located = ["-w", str(workspace)]
-    web = [python, "-m", "dagster_webserver", "--host", host, "--port", str(port), *located]
+    # Behind a gate of ours: Dagster's own server takes orders from any web page that is open beside it.
+    web = [python, "-m", "ig_pipeline.dagster_ui", "--host", host, "--port", str(port), *located]
     children.start("webserver", web, env=env, folder=home)
     children.start("daemon", [python, "-m", "dagster._daemon", "run", *located], env=env, folder=home)
-    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
-    _wait_for(lambda: _is_loaded(address), children, "Dagster's UI")
+    address = local_address(host, port)
+    _wait_for(lambda: _is_loaded(address, settings.admin_token), children, "Dagster's UI")
     return address
 
 
-def unfinished_runs(address: str) -> int:
-    """How many runs are queued or under way at the Dagster that answers at `address`."""
-    return int(_query(address, _UNFINISHED)["runsOrError"]["count"])
+def unfinished_runs(address: str, token: SecretStr | None) -> int:
+    """How many runs are queued or under way at the Dagster that answers at `address`; `token`: what it asks for."""
+    return int(_query(address, _UNFINISHED, token)["runsOrError"]["count"])
 
 
-def _is_loaded(address: str) -> bool:
+def _is_loaded(address: str, token: SecretStr | None) -> bool:
     """Whether the webserver answers and its code location has loaded."""
     try:
-        entries = _query(address, _LOADED)["workspaceOrError"].get("locationEntries", [])
+        entries = _query(address, _LOADED, token)["workspaceOrError"].get("locationEntries", [])
     except OSError:
         return False
     return any(
@@ -104,10 +106,13 @@ def _is_loaded(address: str) -> bool:
     )
 
 
-def _query(address: str, query: str) -> dict[str, Any]:
-    """The data of a GraphQL answer. Raises `OSError` when nobody answers."""
+def _query(address: str, query: str, token: SecretStr | None) -> dict[str, Any]:
+    """The data of a GraphQL answer. Raises `OSError` when there is none."""
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token.get_secret_value()}"
     request = urllib.request.Request(  # noqa: S310 - our own address
-        f"{address}/graphql", data=json.dumps({"query": query}).encode(), headers={"Content-Type": "application/json"}
+        f"{address}/graphql", data=json.dumps({"query": query}).encode(), headers=headers
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
         data: dict[str, Any] = json.load(answer)["data"]

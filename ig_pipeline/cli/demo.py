@@ -120,7 +120,9 @@ def _fill(console: Console, settings: Settings, url: str, address: str, *, check
         console.print(f"Carrying on with what is there: {asked} account-days are still missing.")
     watch(console, settings, connected, window, check=check)
     console.print(f"{DAYS} days of {len(connected)} accounts, {time.monotonic() - began:.1f} s after their rows.")
-    while unfinished_runs(address):  # the last cells are in the database before they are in the grid
+    while unfinished_runs(
+        address, settings.admin_token
+    ):  # the last cells are in the database before they are in the grid
         check()
         time.sleep(0.2)
     show(console, settings, connected, window)

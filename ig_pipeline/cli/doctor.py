@@ -1,6 +1,6 @@
 """`ig-pipeline doctor`: looks at everything a sync needs and says what to do about what is wrong.
 
-Order and presentation; the looking is in `checks_here` and `checks_meta`.
+Order and presentation; the looking is in `checks_here`, `checks_meta` and `checks_web`.
 """
 
 import sys
@@ -22,7 +22,8 @@ from ig_pipeline.cli.checks_here import (
     existing_engine,
 )
 from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, login_in_use
-from ig_pipeline.cli.console import out, print_json
+from ig_pipeline.cli.checks_web import check_web
+from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.findings import Finding, fail, ok
 from ig_pipeline.clock import Clock, utc_now
@@ -81,6 +82,7 @@ def examine(clock: Clock) -> Iterator[Finding]:
         yield check_app(settings)
         yield from check_graph(settings, login_in_use(engine, settings), clock)
         yield from check_connections(engine, clock)
+        yield from check_web(settings)
         yield from check_ports(ports_of(settings))
     finally:
         if engine is not None:
@@ -102,9 +104,9 @@ def print_finding(console: Console, finding: Finding) -> None:
     row.add_column(width=4, no_wrap=True)
     row.add_column(width=19, overflow="fold")
     row.add_column(overflow="fold")
-    text = Text(finding.detail)
+    text = Text(shown(finding.detail))
     if finding.advice:
-        text.append(f"\n→ {finding.advice}", style="cyan")
+        text.append(f"\n→ {shown(finding.advice)}", style="cyan")
     row.add_row(Text(finding.status, style=_STYLES[finding.status]), Text(finding.subject), text)
     console.print(row)
 

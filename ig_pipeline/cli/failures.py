@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 import sqlalchemy as sa
 
+from ig_pipeline.cli.console import shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TransientError
 from ig_pipeline.redaction import redact
@@ -38,7 +39,7 @@ class CommandError(click.ClickException):
     """A command ends here: one clear message on standard error, and this exit code."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
-        super().__init__(redact(message))
+        super().__init__(shown(redact(message)))
         self.exit_code = int(code)  # type: ignore[misc]  # click reads it from the instance too
 
     def show(self, file: IO[Any] | None = None) -> None:

@@ -10,7 +10,7 @@ import urllib.request
 
 from ig_pipeline.cli.children import ChildDiedError, Children
 from ig_pipeline.cli.dagster_home import environment
-from ig_pipeline.cli.ports import free_port, is_free, require_free
+from ig_pipeline.cli.ports import free_port, is_free, local_address, require_free
 from ig_pipeline.settings import Settings
 
 _STARTS_WITHIN = 60.0
@@ -33,8 +33,7 @@ def with_free_port(settings: Settings) -> Settings:
 def start_web(children: Children, settings: Settings) -> str:
     """Start `ig-pipeline web` and return its address once it answers. Raises `ChildDiedError`."""
     children.start("web", [sys.executable, "-m", "ig_pipeline.cli", "web"], env=environment(settings))
-    host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
-    local = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{settings.web_port}"  # noqa: S104 - compared, not bound
+    local = local_address(settings.web_host, settings.web_port)
     deadline = time.monotonic() + _STARTS_WITHIN
     while time.monotonic() < deadline:
         children.check()

@@ -8,7 +8,7 @@ import logging
 from rich.console import Console
 from rich.markup import escape
 
-from ig_pipeline.cli.console import err
+from ig_pipeline.cli.console import err, shown
 from ig_pipeline.redaction import RedactingFormatter, quiet_chatty_loggers
 
 # "The key file was made, back it up" is news for the person, whatever the level.
@@ -27,7 +27,7 @@ class ConsoleHandler(logging.Handler):
         """Print one record; a failure to print must not end the work."""
         try:
             style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            self.console.print(f"[{style}]{escape(self.format(record))}[/]", soft_wrap=True)
+            self.console.print(f"[{style}]{escape(shown(self.format(record)))}[/]", soft_wrap=True)
         except Exception:  # noqa: BLE001 - the rule of logging handlers: report and go on
             self.handleError(record)
 

@@ -29,6 +29,12 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def local_address(host: str, port: int) -> str:
+    """Where this machine reaches what listens on `host:port`: an address that means all of them is none."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that is free at this moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -12,14 +12,17 @@ import click
 from pydantic import SecretStr
 
 from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedError, stop_signals
+from ig_pipeline.cli.console import shown_in_colour
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
 from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
+from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.defs.held_open import files_of_home, held_open
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, DatabaseUrlError, check_reachable, migrate, open_engine
+from ig_pipeline.web.access import AddressRefusedError, check_exposure, check_ui_exposure
 
 
 class StartError(Exception):
@@ -49,19 +52,26 @@ def up(host: str, port: int, with_web: bool, quiet: bool) -> None:
     IG_PIPELINE_DAGSTER_DATABASE_URL set, the same runs on PostgreSQL.
 
     \b
+    With IG_PIPELINE_ADMIN_TOKEN set, the UI asks for it; without, it is for this machine
+    alone and --host takes loopback addresses only.
+
+    \b
     Examples:
       ig-pipeline up
       ig-pipeline up --port 3100 --quiet
-      IG_PIPELINE_DATA_DIR=/srv/ig ig-pipeline up --host 0.0.0.0
+      IG_PIPELINE_ADMIN_TOKEN=… IG_PIPELINE_UI_URL=https://dagster.example.com ig-pipeline up --host 0.0.0.0
     """
 
     def sink(name: str, line: str) -> None:
         if not quiet or "INFO" not in line:
-            click.echo(f"{name:>9} | {line}")
+            click.echo(f"{name:>9} | {shown_in_colour(line)}")
 
     began = time.monotonic()
     settings = load_settings()
     try:
+        check_ui_exposure(settings, host)
+        if with_web:
+            check_exposure(settings)
         with stop_signals(), running_stack(settings, host=host, port=port, sink=sink, say=click.echo) as running:
             click.echo(f"Dagster's UI: {running.address}  (up after {time.monotonic() - began:.1f} s; Ctrl-C stops it)")
             if with_web:
@@ -69,6 +79,8 @@ def up(host: str, port: int, with_web: bool, quiet: bool) -> None:
             running.children.wait()
     except StoppedError:
         click.echo("Stopped.")
+    except AddressRefusedError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
     except (StartError, ChildDiedError) as error:
         raise CommandError(str(error)) from None
 

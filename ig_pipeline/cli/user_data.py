@@ -5,7 +5,7 @@ Thin: what is held is `storage.user_data`'s to know, how it ends `defs.deletions
 
 import click
 
-from ig_pipeline.cli.console import print_json
+from ig_pipeline.cli.console import print_json, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.opening import open_database
@@ -53,7 +53,7 @@ def forget(email: str, account: str | None, yes: bool) -> None:
             raise CommandError(f"{email} has no such connection. `ig-pipeline connections list` shows them.")
         names = ", ".join(item.account_key for item in mine)
         if not yes:
-            click.confirm(f"Erase {names} of {email} for good?", abort=True)
+            click.confirm(f"Erase {names} of {shown(email)} for good?", abort=True)
         with engine.begin() as db:
             deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now())
     # Dagster takes a second to import, and only this command of the group needs it.

@@ -14,7 +14,7 @@ from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.web.access import AddressRefusedError
+from ig_pipeline.web.access import AddressRefusedError, check_exposure
 from ig_pipeline.web.app import create_app
 
 
@@ -25,12 +25,13 @@ def web(host: str | None, port: int | None) -> None:
     """Serve consent, status, timeline and the pages until Ctrl-C.
 
     \b
-    Without IG_PIPELINE_API_TOKEN it listens on loopback only. `up` and `demo` run it too.
+    Without IG_PIPELINE_API_TOKEN it is for this machine alone: on loopback, behind no
+    proxy. `up` and `demo` run it too.
 
     \b
     Examples:
       ig-pipeline web
-      IG_PIPELINE_API_TOKEN=… ig-pipeline web --host 0.0.0.0 --port 80
+      IG_PIPELINE_API_TOKEN=… IG_PIPELINE_PUBLIC_URL=https://insights.example.com ig-pipeline web --host 0.0.0.0
     """
     settings = load_settings()
     given = {"web_host": host, "web_port": port}
@@ -38,6 +39,7 @@ def web(host: str | None, port: int | None) -> None:
     # What it does and whom it serves is this command's output, asked for or not.
     logging.getLogger("ig_pipeline").setLevel(logging.INFO)
     try:
+        check_exposure(settings)
         require_free(settings.web_host, settings.web_port)
         bound = _listen(settings)
         if settings.web_port == 0:

@@ -145,11 +145,13 @@ def read_page(page: object) -> list[FoundAccount]:
 
     Raises `MalformedAnswerError` for what is no Page, and for an account without id or username.
     """
-    node = page.get("instagram_business_account") if isinstance(page, Mapping) else page
-    if node is None and isinstance(page, Mapping):
+    if not isinstance(page, Mapping) or "id" not in page:
+        raise MalformedAnswerError("A Page is not an object with an id.")
+    node = page.get("instagram_business_account")
+    if node is None:
         return []
     if not isinstance(node, Mapping):
-        raise MalformedAnswerError("A Page, or its account, is not an object.")
+        raise MalformedAnswerError("The account of a Page is not an object.")
     return [read_account(node, "facebook")]
 
 

@@ -285,6 +285,16 @@ oauth_states = sa.Table(
     sa.Index(None, "created_at"),
 )
 
+# Browsers that signed in. Only a hash of a session's id: whoever reads the table can use none of them.
+web_sessions = sa.Table(
+    "web_sessions",
+    metadata,
+    sa.Column("id_hash", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)
+
 # Who Meta means in a signed request: a person's id as our app knows it, several per connection.
 meta_people = sa.Table(
     "meta_people",
@@ -353,17 +363,8 @@ online_followers = sa.Table(
 )
 
 STORY_NUMBERS = (
-    "reach",
-    "views",
-    "replies",
-    "shares",
-    "total_interactions",
-    "reposts",
-    "follows",
-    "profile_visits",
-    "profile_activity",
-    "navigation",
-    "link_clicks",
+    *("reach", "views", "replies", "shares", "total_interactions", "reposts"),
+    *("follows", "profile_visits", "profile_activity", "navigation", "link_clicks"),
 )
 
 stories = sa.Table(

@@ -22,6 +22,8 @@ from ig_pipeline.web.shapes import (
     is_known_status,
 )
 
+CONNECT_PATH = "/connect"
+
 
 def action_of(connection: Connection) -> str | None:
     """What the owner of a connection has to do, in a sentence; None when nothing."""
@@ -39,8 +41,8 @@ def warning_of(connection: Connection, now: datetime) -> str | None:
 
 
 def reconnect_url(connection: Connection, settings: Settings) -> str:
-    """Where the owner connects again."""
-    return f"{settings.effective_public_url}/v1/connections/instagram/start?{urlencode({'email': connection.email})}"
+    """The page on which the owner connects again: it names the address, and stays good."""
+    return f"{settings.effective_public_url}{CONNECT_PATH}?{urlencode({'email': connection.email})}"
 
 
 def connection_state(standing: Standing, settings: Settings, now: datetime) -> ConnectionState:

@@ -23,7 +23,7 @@ from ig_pipeline.redaction import quiet_chatty_loggers
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import POOL_SIZE
 from ig_pipeline.web import openapi, problems
-from ig_pipeline.web.access import Access, check_bind_address
+from ig_pipeline.web.access import Access, check_exposure, web_names
 from ig_pipeline.web.guards import Guards
 from ig_pipeline.web.pages import STATIC
 from ig_pipeline.web.routes import admin, connections, health, meta, pages, people, timeline
@@ -38,8 +38,8 @@ def create_app(
     clock: Clock = utc_now,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
-    """The service of `settings`. Raises `AddressRefusedError` where it would be open to the network."""
-    check_bind_address(settings)
+    """The service of `settings`. Raises `AddressRefusedError` where it would be open to others without a token."""
+    check_exposure(settings)
     quiet_chatty_loggers()
     access = Access(settings)
 
@@ -60,6 +60,8 @@ def create_app(
         # Their pages load scripts from a CDN, which our policy forbids and nobody needs to read a document.
         docs_url=None,
         redoc_url=None,
+        # A redirect to the other spelling would lead to whatever name the caller gave us.
+        redirect_slashes=False,
     )
     problems.install(app)
     modules = (connections, timeline, people, meta, health, admin, pages)
@@ -68,12 +70,12 @@ def create_app(
     hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
     app.add_middleware(
         Guards,
-        access=access,
+        names=web_names(settings),
+        for_this_machine=access.open,
         dialog_hosts=(hosts.facebook_dialog, hosts.instagram_dialog),
-        https=settings.effective_public_url.startswith("https://"),
     )
     if access.open:
-        log.info("No IG_PIPELINE_API_TOKEN: whoever sits at this machine may read, and nobody else reaches us.")
+        log.info("No IG_PIPELINE_API_TOKEN: everyone on this machine may read, and no one else reaches the service.")
     return app
 
 

@@ -30,9 +30,6 @@ from ig_pipeline.web.services import WebServices
 
 log = logging.getLogger(__name__)
 
-# 32 random bytes in base64url.
-SECRET_LENGTH = 43
-
 _STATE_PROBLEMS: dict[StateFault, tuple[int, str, str]] = {
     "unknown": (400, "state_unknown", "This login was not started here."),
     "foreign": (403, "state_foreign", "This login was started in another browser."),
@@ -61,36 +58,43 @@ _BY_ACTOR: dict[Actor, tuple[int, str, str, str | None]] = {
 }
 
 
+class StateProblem(Problem):
+    """A callback that belongs to no login this browser has under way."""
+
+
 @dataclass(frozen=True)
 class Begun:
-    """Where to send the person, and the cookie that has to come back."""
+    """Where to send the person, the login's state, and the secret that has to come back in its cookie."""
 
     url: str
-    browser: str
+    state: str
+    secret: str
 
 
 def new_secret() -> str:
-    """A state or a browser's cookie: 256 random bits."""
+    """A state or a login's cookie: 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
-def begin(services: WebServices, email: str, *, browser: str | None) -> Begun:
-    """Start a login. A browser that has the cookie keeps it: two tabs may be under way. Raises `Problem`."""
+def begin(services: WebServices, email: str) -> Begun:
+    """Start a login, bound to a secret of its own: whatever the browser brought may have been planted there.
+
+    Raises `Problem`.
+    """
     app = _app(services)
-    known = browser if browser and len(browser) == SECRET_LENGTH and browser.isascii() else new_secret()
-    state, login = new_secret(), services.settings.login
+    state, secret, login = new_secret(), new_secret(), services.settings.login
     with services.engine.begin() as db:
-        oauth_states.start(db, state=state, browser=known, email=email, login=login, now=services.clock())
+        oauth_states.start(db, state=state, browser=secret, email=email, login=login, now=services.clock())
     url = MetaLogin(services.client, app).authorize_url(login, redirect_uri=services.redirect_uri, state=state)
-    return Begun(url, known)
+    return Begun(url, state, secret)
 
 
-async def complete(services: WebServices, *, state: str, browser: str | None, code: str | None, declined: bool) -> bool:
+async def complete(services: WebServices, *, state: str, secret: str | None, code: str | None, declined: bool) -> bool:
     """Take a callback to its end; whether a first backfill is on its way. Raises `Problem`, and then nothing is stored.
 
     The state is used up before Meta is asked: a code is exchanged once, whoever sends it how often.
     """
-    attempt = await run_in_threadpool(_claim, services, state, browser)
+    attempt = await run_in_threadpool(_claim, services, state, secret)
     try:
         if declined or not code:
             raise LoginDeclinedError("Access to Instagram was declined. Nothing was stored.")
@@ -125,13 +129,13 @@ def _app(services: WebServices) -> MetaApp:
         raise Problem(503, "not_configured", "Connecting is not set up yet.", str(error)) from None
 
 
-def _claim(services: WebServices, state: str, browser: str | None) -> LoginAttempt:
+def _claim(services: WebServices, state: str, secret: str | None) -> LoginAttempt:
     try:
         with services.engine.begin() as db:
-            return oauth_states.claim(db, state=state, browser=browser, now=services.clock())
+            return oauth_states.claim(db, state=state, browser=secret, now=services.clock())
     except StateRefusedError as refused:
         status, kind, title = _STATE_PROBLEMS[refused.fault]
-        raise Problem(status, kind, title, "Nothing was stored. Start connecting again.") from None
+        raise StateProblem(status, kind, title, "Nothing was stored. Start connecting again.") from None
 
 
 def _store(services: WebServices, attempt: LoginAttempt, consent: Consent) -> bool:

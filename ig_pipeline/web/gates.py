@@ -1,15 +1,20 @@
-"""Dependencies of routes: open to the public, to readers, to admins.
+"""Dependencies of routes: for readers, for admins, for our own pages; and what limits everyone else.
 
-All three are `async`, so that they run in the event loop: a hop to a thread would cost more than the check.
+They are `async`, so that they run in the event loop: a hop to a thread would cost more than the check of a token.
 """
 
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from ig_pipeline.web.access import bearer_of
+from ig_pipeline.web.cookies import READER, session_of
+from ig_pipeline.web.origins import WITHOUT_EFFECT
 from ig_pipeline.web.problems import Problem
-from ig_pipeline.web.services import Services
+from ig_pipeline.web.rate_limit import Purpose, caller_of
+from ig_pipeline.web.services import Services, WebServices
 
 api_bearer = HTTPBearer(
     auto_error=False,
@@ -23,16 +28,18 @@ admin_bearer = HTTPBearer(
 Bearer = HTTPAuthorizationCredentials | None
 
 
-async def public(request: Request, services: Services) -> None:
-    """Anybody, but not too often."""
-    _count(request, services)
-
-
 async def reader(request: Request, services: Services, _token: Annotated[Bearer, Depends(api_bearer)]) -> None:
-    """Whoever knows the API token, or sits at this machine when there is none."""
+    """Who brings the API token or the admin's, has signed in, or sits at this machine when there is no token.
+
+    A cookie alone changes nothing: browsers send it along for whatever page asks.
+    """
     if services.access.may_read(request):
         return
-    _count(request, services)
+    cookie = session_of(request, READER, https=services.https)
+    if cookie is not None and request.method in WITHOUT_EFFECT and await _is_open(services, cookie):
+        return
+    if cookie is not None or bearer_of(request) is not None:
+        count(request, services, "token")
     raise Problem(
         401,
         "token_missing",
@@ -43,10 +50,11 @@ async def reader(request: Request, services: Services, _token: Annotated[Bearer,
 
 
 async def admin(request: Request, services: Services, _token: Annotated[Bearer, Depends(admin_bearer)]) -> None:
-    """Whoever knows the admin token; nobody when there is none."""
+    """Who brings the admin token; no one when there is none. No cookie stands for it."""
     if services.access.is_admin(request):
         return
-    _count(request, services)
+    if bearer_of(request) is not None:
+        count(request, services, "token")
     if not services.access.has_admin:
         raise Problem(403, "admin_off", "There is no admin here.", "Set IG_PIPELINE_ADMIN_TOKEN and start again.")
     raise Problem(
@@ -58,9 +66,20 @@ async def admin(request: Request, services: Services, _token: Annotated[Bearer, 
     )
 
 
-def _count(request: Request, services: Services) -> None:
-    caller = request.client.host if request.client else "unknown"
-    if not services.rate_limit.allows(caller):
+async def own_page(request: Request, services: Services) -> None:
+    """A form on a page of ours, filled in by the person who looks at it."""
+    if not services.names.is_from_own_page(request.headers):
+        raise Problem(
+            403,
+            "not_our_page",
+            "This has to come from a page of this service.",
+            "Open /connect here; an app sends people to a start link that it has signed.",
+        )
+
+
+def count(request: Request, services: WebServices, purpose: Purpose) -> None:
+    """Count a request that proves nothing. Raises `Problem` when its network has made too many for this purpose."""
+    if not services.rate_limit.allows(purpose, caller_of(request)):
         raise Problem(
             429,
             "too_many_requests",
@@ -68,3 +87,7 @@ def _count(request: Request, services: Services) -> None:
             "Wait a minute, then try again.",
             headers={"Retry-After": "60"},
         )
+
+
+async def _is_open(services: WebServices, cookie: str) -> bool:
+    return services.sessions is not None and await run_in_threadpool(services.sessions.is_open, cookie)

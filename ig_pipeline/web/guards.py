@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it: its size, its Host, and the headers of every answer.
+"""What every request passes before a route sees it: its name for us, its way here, its size; the answers' headers.
 
 Plain ASGI, because a route may not be reached at all. Who may do what is `access`.
 """
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ig_pipeline.web.access import Access
+from ig_pipeline.web.origins import Names, is_forwarded
 
 # A signed request is a few hundred bytes, and nothing larger is ever sent to us.
 MAX_BODY_BYTES = 64 * 1024
@@ -26,12 +26,16 @@ class _TooLargeError(HTTPException):
 
 
 class Guards:
-    """Refuses what is too large or calls us by a foreign name, and adds the security headers to every answer."""
+    """Refuses what calls us by a foreign name, comes from another site's page or is too large; adds the headers.
 
-    def __init__(self, app: ASGIApp, *, access: Access, dialog_hosts: Iterable[str], https: bool) -> None:
+    `for_this_machine`: there is no token, so what a proxy passed on is refused too.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Names, for_this_machine: bool, dialog_hosts: Iterable[str]) -> None:
         self._app = app
-        self._access = access
-        self._headers = security_headers(dialog_hosts, https=https)
+        self._names = names
+        self._for_this_machine = for_this_machine
+        self._headers = security_headers(dialog_hosts, https=names.https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -46,21 +50,36 @@ class Guards:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refuse(scope)
-        if refusal is not None:
-            await refusal(scope, receive, send_with_headers)
+        refused = self._refuse(scope)
+        if refused is not None:
+            await refused(scope, receive, send_with_headers)
             return
-        await self._app(scope, _bounded(receive), send_with_headers)
+        await self._app(scope, bounded(receive), send_with_headers)
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if not self._access.host_allowed(headers.get("host", "")):
-            return _refusal(400, "foreign_host", "This service does not go by that name.")
+        if not self._names.includes(headers):
+            return refusal(
+                400,
+                "foreign_host",
+                "This service does not go by that name.",
+                "Its names are loopback's and, with IG_PIPELINE_API_TOKEN set, those in IG_PIPELINE_PUBLIC_URL and "
+                "IG_PIPELINE_ALLOWED_HOSTS.",
+            )
+        if self._for_this_machine and is_forwarded(headers):
+            return refusal(
+                403,
+                "behind_a_proxy",
+                "Without a token this service is for this machine alone, and a proxy passed this on.",
+                "Set IG_PIPELINE_API_TOKEN, IG_PIPELINE_PUBLIC_URL and IG_PIPELINE_PROXY_ADDRESSES.",
+            )
+        if self._names.is_foreign(scope["method"], headers):
+            return refusal(403, "foreign_page", "A page of another site sent this.", "Use this service's own pages.")
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
-            return _refusal(414, "query_too_long", "The address is too long.")
+            return refusal(414, "query_too_long", "The address is too long.", "Shorten it.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            return _refusal(413, "too_large", "The request's body is too large.")
+            return refusal(413, "too_large", "The request's body is too large.", "Send less.")
         return None
 
 
@@ -75,7 +94,8 @@ def security_headers(dialog_hosts: Iterable[str], *, https: bool) -> dict[str, s
         "content-security-policy": policy,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
-        # The callback's address holds code and state.
+        # The callback's address holds code and state. Pages themselves say `same-origin`: a form that may not say
+        # where it comes from is a stranger's.
         "referrer-policy": "no-referrer",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
@@ -87,11 +107,11 @@ def security_headers(dialog_hosts: Iterable[str], *, https: bool) -> dict[str, s
     return headers
 
 
-def _bounded(receive: Receive) -> Receive:
+def bounded(receive: Receive) -> Receive:
     """`receive` that stops at the limit: a chunked body has no length to check beforehand."""
     seen = 0
 
-    async def bounded() -> Message:
+    async def count() -> Message:
         nonlocal seen
         message = await receive()
         if message["type"] == "http.request":
@@ -100,9 +120,10 @@ def _bounded(receive: Receive) -> Receive:
                 raise _TooLargeError
         return message
 
-    return bounded
+    return count
 
 
-def _refusal(status: int, kind: str, title: str) -> JSONResponse:
-    body = {"type": kind, "title": title, "status": status, "detail": title}
+def refusal(status: int, kind: str, title: str, detail: str) -> JSONResponse:
+    """A refusal in the form of RFC 9457: `kind` for programs, `detail` says what to do. Echoes nothing."""
+    body = {"type": kind, "title": title, "status": status, "detail": detail}
     return JSONResponse(body, status, media_type="application/problem+json")

@@ -17,7 +17,7 @@ from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Conne
 from ig_pipeline.storage.day_rows import DayRow, TopPost, day_rows, metric_by_day, top_posts
 from ig_pipeline.storage.overview import Backfill, Standing
 from ig_pipeline.sync.data_access import data_access_warning
-from ig_pipeline.web.answers import action_of, reconnect_url, warning_of
+from ig_pipeline.web.answers import action_of, warning_of
 from ig_pipeline.web.pages import number
 
 DAYS = 30
@@ -44,7 +44,6 @@ class Card:
     """What the owner has to do for it to work again."""
     warning: str | None
     """What the owner has to do for it to go on working."""
-    reconnect_url: str
     last_day: date | None
     backfill: Backfill
     moving: bool
@@ -159,7 +158,6 @@ def _card(standing: Standing, rows: Sequence[DayRow], settings: Settings, now: d
         pill=_pill(connection, now),
         action=action_of(connection),
         warning=warning_of(connection, now),
-        reconnect_url=reconnect_url(connection, settings),
         last_day=standing.last_day,
         backfill=backfill,
         moving=connection.status == CONNECTED and backfill.state in ("queued", "running"),

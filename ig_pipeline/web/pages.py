@@ -41,19 +41,53 @@ def problem_page(request: Request, problem: ProblemText, *, headers: Mapping[str
     """A refusal, for a person."""
     services = getattr(request.app.state, "services", None)
     signed_out = problem.type == "token_missing" and request.method == "GET"
-    template = "sign_in.html" if signed_out else "problem.html"
-    destination = request.url.path if signed_out else "/"
     # A browser that is told `Bearer` would open its own dialog over our page.
     kept = {name: value for name, value in headers.items() if name.lower() != "www-authenticate"}
+    if signed_out:
+        return reader_sign_in_page(request.url.path, wrong=False, status=problem.status, headers=kept)
     return page(
-        template,
+        "problem.html",
         status=problem.status,
         headers=kept,
         problem=problem,
-        destination=destination,
-        wrong=False,
+        destination="/",
         ready=services is not None,
     )
+
+
+def reader_sign_in_page(
+    destination: str, *, wrong: bool, status: int, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """Where a person signs in to read the pages, and is then led to `destination`."""
+    return sign_in_page(
+        what="",
+        setting="IG_PIPELINE_API_TOKEN",
+        destination=destination,
+        wrong=wrong,
+        status=status,
+        headers=headers,
+    )
+
+
+def sign_in_page(
+    *, what: str, setting: str, destination: str, wrong: bool, status: int, headers: Mapping[str, str] | None
+) -> HTMLResponse:
+    """The form for the token in `setting`, which opens `what` (empty: these pages). `wrong`: another was tried."""
+    return page(
+        "sign_in.html",
+        status=status,
+        headers=headers,
+        what=what,
+        setting=setting,
+        destination=destination,
+        wrong=wrong,
+    )
+
+
+def local_path(destination: str) -> str:
+    """A path of ours, never someone else's address (`//evil.example` is one); else the start."""
+    safe = destination.startswith("/") and not destination.startswith(("//", "/\\")) and destination.isprintable()
+    return destination if safe else "/"
 
 
 @lru_cache(maxsize=1)

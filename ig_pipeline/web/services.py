@@ -21,8 +21,10 @@ from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
-from ig_pipeline.web.access import Access
+from ig_pipeline.web.access import Access, web_names
+from ig_pipeline.web.origins import Names
 from ig_pipeline.web.rate_limit import RateLimit
+from ig_pipeline.web.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ class WebServices:
     client: GraphClient
     vault: TokenVault
     access: Access
+    names: Names
+    sessions: Sessions | None
+    """Of browsers that signed in; None where no one has to."""
     rate_limit: RateLimit
     clock: Clock
 
@@ -50,7 +55,7 @@ class WebServices:
     @property
     def https(self) -> bool:
         """Whether people reach us over TLS."""
-        return self.settings.effective_public_url.startswith("https://")
+        return self.names.https
 
 
 @asynccontextmanager
@@ -68,8 +73,15 @@ async def open_web_services(
         async with GraphClient.from_settings(settings, clock=clock, transport=transport) as client:
             vault = TokenVault(engine, keys, TokenRefresher(client, settings), clock=clock)
             limit = RateLimit(settings.public_requests_per_minute)
+            sessions = (
+                Sessions(engine, keys, role="reader", token=settings.api_token, clock=clock)
+                if settings.api_token
+                else None
+            )
             try:
-                yield WebServices(settings, engine, keys, client, vault, access, limit, clock)
+                yield WebServices(
+                    settings, engine, keys, client, vault, access, web_names(settings), sessions, limit, clock
+                )
             finally:
                 graph_calls.keep(engine, client.take_outcomes())
     finally:

@@ -6,21 +6,24 @@ Days are Instagram's: midnight to midnight in America/Los_Angeles. Instants are 
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
-from pydantic import BaseModel, Field, StringConstraints
+from fastapi import Form, Query
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from ig_pipeline.email_addresses import LONGEST, PATTERN, normalized
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.overview import BackfillState
 from ig_pipeline.token_ends import Expiry
 
-# No control characters: PostgreSQL refuses NUL in a text, and a log line is one line.
-EMAIL_PATTERN = r"^[^\s@\x00-\x1f\x7f<>\"]{1,64}@[^\s@\x00-\x1f\x7f<>\"]{1,189}$"
-
-Email = Annotated[
+_Address = Annotated[
     str,
-    StringConstraints(pattern=EMAIL_PATTERN, max_length=254, strip_whitespace=True, to_lower=True),
+    StringConstraints(pattern=PATTERN, max_length=LONGEST, strip_whitespace=True, to_lower=True),
+    AfterValidator(normalized),
+]
+Email = Annotated[
+    _Address,
     Query(description="Whose connections; the address the app knows its user by.", examples=["a@b.example"]),
 ]
+FormEmail = Annotated[_Address, Form(description="The address a person has read or written on a page of ours.")]
 Days = Annotated[int, Query(ge=1, le=366, description="How many days, up to yesterday.")]
 Provider = Annotated[Literal["instagram"], Query(description="Only Instagram so far.")]
 

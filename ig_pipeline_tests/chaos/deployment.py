@@ -125,7 +125,11 @@ class Deployment:
 
     def idle(self) -> None:
         """Wait until no run is queued or under way."""
-        wait_for(lambda: not unfinished_runs(self.dagster.address), what="the end of all runs", seconds=PATIENCE_S)
+        wait_for(
+            lambda: not unfinished_runs(self.dagster.address, self.settings.admin_token),
+            what="the end of all runs",
+            seconds=PATIENCE_S,
+        )
 
     # ---- people --------------------------------------------------------------------------------------------------
 
@@ -133,7 +137,8 @@ class Deployment:
         """A person in a browser: start, dialog, callback. Returns their address."""
         email = f"{username}@people.example"
         with httpx.Client(base_url=self.settings.effective_public_url, timeout=30) as browser:
-            dialog = browser.get(START, params={"email": email}, follow_redirects=False)
+            own = {"Origin": self.settings.effective_public_url}
+            dialog = browser.post(START, data={"email": email}, headers=own, follow_redirects=False)
             assert dialog.status_code == 303, dialog.text
             answer = browser.get(agree(dialog.headers["location"], username))
         assert answer.json() == {"connected": True, "provider": "instagram", "backfill_started": True}, answer.text

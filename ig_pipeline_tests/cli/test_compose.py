@@ -29,7 +29,16 @@ from ig_pipeline.vault.cipher import new_key
 from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
 from ig_pipeline_tests.cli.up_process import UpProcess, alive, wait_for
 from ig_pipeline_tests.postgres import PostgresServer
-from ig_pipeline_tests.web.front_door import ADMIN, ADMIN_TOKEN, CALLBACK, READER, START, agree
+from ig_pipeline_tests.web.front_door import (
+    ADMIN,
+    ADMIN_TOKEN,
+    CALLBACK,
+    PAGE,
+    READER,
+    START_LINK_KEY,
+    agree,
+    signed_link,
+)
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("up")]
 
@@ -75,7 +84,8 @@ def container(variables: Mapping[str, str], *, data: Path, postgres_port: int) -
             text = re.sub(rf"\b{inside}\b", str(port), text)
         return interpolated(text, variables).replace("@postgres/", f"@127.0.0.1:{postgres_port}/")
 
-    (command,) = re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)
+    (by_itself,) = re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)
+    assert json.loads(by_itself) == ["ig-pipeline", "up"], "the image opens nothing by itself"
     image = dict(line.split("=", 1) for line in re.findall(r"^ENV (.+)$", DOCKERFILE, re.M))
     assert image["IG_PIPELINE_DATA_DIR"] == "/data"
     assert [volume.split(":")[1] for volume in PIPELINE["volumes"]] == ["/data"]
@@ -89,7 +99,7 @@ def container(variables: Mapping[str, str], *, data: Path, postgres_port: int) -
     }
     public = env["IG_PIPELINE_PUBLIC_URL"]
     env["IG_PIPELINE_PUBLIC_URL"] = here(public)
-    return Container([here(part) for part in json.loads(command)], [here(part) for part in health_check], env, ports)
+    return Container([here(part) for part in PIPELINE["command"]], [here(part) for part in health_check], env, ports)
 
 
 @contextmanager
@@ -103,7 +113,7 @@ def running(container: Container, folder: Path) -> Iterator[UpProcess]:
         text=True,
         start_new_session=True,
     )
-    up = UpProcess(process, container.ports["3000"], folder / "data" / "dagster")
+    up = UpProcess(process, container.ports["3000"], folder / "data" / "dagster", headers=ADMIN)
     try:
         yield up
     finally:
@@ -138,9 +148,12 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
             "IG_PIPELINE_ADMIN_TOKEN": ADMIN_TOKEN,
             "IG_PIPELINE_ENCRYPTION_KEYS": new_key().get_secret_value(),
             "IG_PIPELINE_PUBLIC_URL": "http://127.0.0.1:8080",
+            "IG_PIPELINE_PROXY_ADDRESSES": "192.0.2.1",
+            "IG_PIPELINE_START_LINK_KEY": START_LINK_KEY,
             "IG_PIPELINE_GRAPH_URL": meta.url,
         }
-        for name in ("POSTGRES_PASSWORD", "IG_PIPELINE_API_TOKEN", "IG_PIPELINE_PUBLIC_URL"):
+        settings = ("API_TOKEN", "ADMIN_TOKEN", "PUBLIC_URL", "PROXY_ADDRESSES")
+        for name in ("POSTGRES_PASSWORD", *(f"IG_PIPELINE_{setting}" for setting in settings)):
             with pytest.raises(LookupError, match=name):
                 interpolated(json.dumps(COMPOSE), {**variables, name: ""})
         pipeline = container(variables, data=data, postgres_port=postgres.port)
@@ -151,7 +164,8 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
 
         email = "owner@people.example"
         browser = stack.enter_context(httpx.Client(base_url=pipeline.env["IG_PIPELINE_PUBLIC_URL"], timeout=60))
-        dialog = browser.get(START, params={"email": email}, follow_redirects=False)
+        the_ui_asks_for_the_token(up)
+        dialog = browser.get(signed_link(email), follow_redirects=False)
         assert dialog.status_code == 303, dialog.text
         answer = browser.get(agree(dialog.headers["location"], account.username))
         assert answer.json() == {"connected": True, "provider": "instagram", "backfill_started": True}
@@ -180,17 +194,26 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
         rows = {name: db.execute(sa.text(f'select t::text from "{name}" t')).scalars().all() for name in tables}
     engine.dispose()
     assert len(rows["dynamic_partitions"]) == len(rows["user_tokens"]) == 1
-    secrets = {name: variables[name] for name in variables if re.search("PASSWORD|SECRET|_TOKEN|KEYS", name)}
+    secrets = {name: variables[name] for name in variables if re.search("PASSWORD|SECRET|_TOKEN|KEY", name)}
     output = "\n".join([up.output, *(row for table in rows.values() for row in table)])
     assert_nowhere({**secrets, "code": "canary-code"}, output, tmp_path)
     assert_no_token(output, tmp_path)
+
+
+def the_ui_asks_for_the_token(up: UpProcess) -> None:
+    address = f"http://127.0.0.1:{up.port}"
+    query = {"query": "{version}"}
+    assert httpx.post(f"{address}/graphql", json=query).status_code == 401
+    assert httpx.post(f"{address}/graphql", json=query, headers=READER).status_code == 401
+    assert httpx.post(f"{address}/graphql", json=query, headers=ADMIN).status_code == 200
+    assert "Sign in" in httpx.get(address, headers=PAGE).text
 
 
 def trouble(browser: httpx.Client, meta: RunningSimulator, username: str, email: str) -> None:
     """What may go wrong at the front door and behind it: all of it is logged somewhere."""
     forged = browser.get(CALLBACK, params={"code": "canary-code", "state": "canary-code"})
     assert forged.status_code == 400, forged.text
-    dialog = browser.get(START, params={"email": email}, follow_redirects=False).headers["location"]
+    dialog = browser.get(signed_link(email), follow_redirects=False).headers["location"]
     assert browser.get(agree(dialog, username, cancel=True)).status_code == 403
     request = {"email": email, "provider": "instagram"}
     assert browser.post("/v1/sync/run", params=request, headers=READER).status_code in (401, 403)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.checks_here import check_keys, check_ports, existing_engine
 from ig_pipeline.cli.checks_meta import check_clock, check_connections, check_version
+from ig_pipeline.cli.checks_web import check_web
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.simulator.server import RunningSimulator
@@ -196,3 +197,24 @@ def test_connections_that_need_their_owner_are_listed_by_name(settings: Settings
     gone = {finding.subject: finding for finding in check_connections(engine, utc_now)}
     assert gone["acme"].detail == "The password was changed."
     engine.dispose()
+
+
+def web_findings(**given: str) -> dict[tuple[str, str], str]:
+    """Subject and status → detail and advice."""
+    settings = load_settings({f"IG_PIPELINE_{name.upper()}": value for name, value in given.items()}, env_file=None)
+    return {(found.subject, found.status): f"{found.detail} {found.advice}" for found in check_web(settings)}
+
+
+def test_what_would_not_start_or_be_open_to_all_is_said() -> None:
+    assert set(web_findings()) == {("web service", "ok"), ("Dagster's UI", "ok")}
+    public = "https://insights.example.com"
+    exposed = web_findings(public_url=public, ui_url="https://dagster.example.com")
+    assert "IG_PIPELINE_API_TOKEN" in exposed["web service", "fail"]
+    assert "IG_PIPELINE_ADMIN_TOKEN" in exposed["Dagster's UI", "fail"]
+    tokens = {"api_token": "a" * 40, "admin_token": "b" * 40}
+    unnamed = web_findings(public_url=public, **tokens)
+    assert "IG_PIPELINE_PROXY_ADDRESSES" in unnamed["reverse proxy", "warn"]
+    assert "IG_PIPELINE_START_LINK_KEY" in unnamed["start links", "warn"]
+    whole = web_findings(public_url=public, proxy_addresses="10.0.0.1", start_link_key="c" * 40, **tokens)
+    assert {status for _, status in whole} == {"ok"}
+    assert ("web service", "warn") in web_findings(public_url="http://insights.example.com", **tokens)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
+from dagster_graphql.schema import create_schema
+from graphql import parse, validate
 from pydantic import SecretStr
 
 from ig_pipeline.cli.ports import free_port
@@ -124,12 +127,71 @@ def test_the_main_job_on_sqlite_and_what_comes_after_it(tmp_path: Path, simulato
     with up_process(folder, "up", env=environment(settings)) as up:
         assert up.says(UI).startswith(f"{UI}http://127.0.0.1:{up.port}")
         main_job(up, settings, simulator)
+        no_page_of_another_site_is_obeyed(up)
+        its_own_page_starts_a_backfill(up, simulator)
         a_second_one_on_the_same_folder_is_refused(folder, settings)
         family = up.family()
         assert len(family) >= 4
         assert up.stop(signal.SIGINT) == 0
         assert "Stopped." in up.output
         assert not alive(family)
+
+
+CELLS = '{assetKey:{path:["account_insights"]}}'
+# What one image or form on a foreign page did: cells gone, work started, and with the code location all of `up`.
+ORDERS = (
+    f"mutation{{wipeAssets(assetPartitionRanges:[{CELLS}]){{__typename}}}}",
+    'mutation{launchPartitionBackfill(backfillParams:{assetSelection:[{path:["account_insights"]}],allPartitions:true})'
+    "{__typename}}",
+    'mutation{startSchedule(scheduleSelector:{repositoryLocationName:"ig_pipeline",repositoryName:"__repository__",'
+    'scheduleName:"nightly_media_files"}){__typename}}',
+    'mutation{shutdownRepositoryLocation(repositoryLocationName:"ig_pipeline"){__typename}}',
+)
+
+
+def no_page_of_another_site_is_obeyed(up: UpProcess) -> None:
+    address = f"http://127.0.0.1:{up.port}"
+    before, runs = {asset: up.materialized(asset) for asset in ASSETS}, len(up.runs())
+    foreign = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    schema = create_schema().graphql_schema
+    for order in ORDERS:
+        assert validate(schema, parse(order)) == [], "an order that Dagster would not understand proves nothing"
+        query = {"query": order}
+        for headers in ({}, foreign):
+            answers = [
+                httpx.get(f"{address}/graphql", params=query, headers=headers),
+                httpx.post(f"{address}/graphql", params=query, headers={**headers, **form}, content=b"a=b"),
+            ]
+            assert {answer.status_code for answer in answers} <= {403, 415}, order
+        assert httpx.post(f"{address}/graphql", json=query, headers=foreign).status_code == 403
+        assert httpx.post(f"{address}/graphql", json=query, headers={"Host": "evil.example"}).status_code == 400
+    assert {asset: up.materialized(asset) for asset in ASSETS} == before
+    assert len(up.runs()) == runs
+    assert up.query("{partitionBackfillsOrError{... on PartitionBackfills{results{id}}}}") == {
+        "partitionBackfillsOrError": {"results": []}
+    }
+
+
+def its_own_page_starts_a_backfill(up: UpProcess, simulator: RunningSimulator) -> None:
+    """As the button in the grid does, and the cells turn green."""
+    address, name = f"http://127.0.0.1:{up.port}", simulator.world.accounts[0].username
+    days = [instagram_day(datetime.now(UTC)) - timedelta(days=ago) for ago in (34, 33, 32)]
+    before = up.materialized("account_insights")
+    order = "mutation($p:LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){__typename}}"
+    params = {
+        "assetSelection": [{"path": [asset]} for asset in ASSETS],
+        "partitionNames": [f"{name}|{day}" for day in days],
+    }
+    answer = httpx.post(
+        f"{address}/graphql",
+        json={"query": order, "variables": {"p": params}},
+        headers={"Origin": address, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        timeout=60,
+    )
+    assert answer.json() == {"data": {"launchPartitionBackfill": {"__typename": "LaunchBackfillSuccess"}}}
+    wait_for(lambda: up.materialized("account_insights") == before + len(days) or None, what="the backfill")
+    up.finished_runs(1)
 
 
 def a_second_one_on_the_same_folder_is_refused(folder: Path, settings: Settings) -> None:

@@ -26,10 +26,14 @@ PATIENCE = 150.0
 class UpProcess:
     """`ig-pipeline up` (or `demo`) with its output and the home of its Dagster."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, home: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], port: int, home: Path, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """`headers`: what its webserver asks for."""
         self.process = process
         self.port = port
         self.home = home
+        self.headers = {"Content-Type": "application/json", **(headers or {})}
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -61,7 +65,7 @@ class UpProcess:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql",
             data=json.dumps({"query": query}).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=self.headers,
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             data: dict[str, Any] = json.load(answer)["data"]

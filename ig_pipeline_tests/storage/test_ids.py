@@ -75,17 +75,25 @@ def old(tmp_path: Path) -> Iterator[sa.Engine]:
     with _migrating(engine) as db:
         command.upgrade(_alembic(db), "0007")
     with engine.begin() as db:
-        for table in metadata.sorted_tables:
+        for table in there(db):
             columns = {column["name"] for column in sa.inspect(db).get_columns(table.name)}
             for number in (1, 2, 3):
                 insert(db, table, number, columns=columns)
-        for table in NUMBERED:
+        for table in there(db):
+            if table not in NUMBERED:
+                continue
             key = table.autoincrement_column
             assert key is not None
             db.execute(sa.delete(table).where(key == 3))
         db.execute(sa.text("update deletion_requests set erased = '{}'"))
     yield engine
     engine.dispose()
+
+
+def there(db: sa.Connection) -> list[sa.Table]:
+    """The tables a database of an earlier release has."""
+    names = set(sa.inspect(db).get_table_names())
+    return [table for table in metadata.sorted_tables if table.name in names]
 
 
 def upgrade(engine: sa.Engine) -> None:
@@ -97,9 +105,9 @@ def upgrade(engine: sa.Engine) -> None:
 def contents(engine: sa.Engine) -> dict[str, list[Any]]:
     found = {}
     with engine.connect() as db:
-        for table in metadata.sorted_tables:
-            there = {column["name"] for column in sa.inspect(db).get_columns(table.name)}
-            columns = [column for column in table.columns if column.name in there]
+        for table in there(db):
+            names = {column["name"] for column in sa.inspect(db).get_columns(table.name)}
+            columns = [column for column in table.columns if column.name in names]
             found[table.name] = list(db.execute(sa.select(*columns)))
     return found
 
@@ -163,7 +171,8 @@ def test_back_to_the_release_before_and_forward_again_keeps_rows_and_count(old: 
     with old.begin() as db:
         db.execute(sa.delete(sync_requests).where(sync_requests.c.id == insert(db, sync_requests, 3)))
     rows, new = contents(old), autoincrement(old)
-    assert new == {table.name for table in NUMBERED}
+    with old.connect() as db:
+        assert new == {table.name for table in there(db) if table in NUMBERED}
     with _migrating(old) as db:
         command.downgrade(_alembic(db), "0007")
     assert autoincrement(old) == set()

@@ -34,11 +34,11 @@ def installed_chromium() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*arguments: str) -> Iterator[Browser]:
     """The machine's Chromium, or the one `playwright install` brings; its profile is new and empty."""
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=installed_chromium(), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=installed_chromium(), args=[*_ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

@@ -1,5 +1,7 @@
 """The service as its callers meet it: an app over a small world, and a person who clicks through Meta's dialog."""
 
+import hashlib
+import hmac
 import json
 import socket
 import threading
@@ -8,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import uvicorn
@@ -26,6 +28,7 @@ ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 READER = {"Authorization": f"Bearer {API_TOKEN}"}
 START = "/v1/connections/instagram/start"
 CALLBACK = "/v1/connections/instagram/callback"
+START_LINK_KEY = "start-link-key-of-the-tests-and-of-no-one-else"
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -37,10 +40,13 @@ class FrontDoor:
     settings: Settings
     client: httpx.Client
     browsers: ExitStack
+    port: int
+    """Where it listens, whatever its public address says."""
 
     def start(self, email: str, client: httpx.Client | None = None) -> str:
-        """Begin a login; the dialog's address."""
-        answer = (client or self.client).get(START, params={"email": email}, follow_redirects=False)
+        """Begin a login as the form on a page does; the dialog's address."""
+        own = {"Origin": self.settings.effective_public_url}
+        answer = (client or self.client).post(START, data={"email": email}, headers=own, follow_redirects=False)
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]
 
@@ -64,6 +70,13 @@ class FrontDoor:
         return self.browsers.enter_context(httpx.Client(base_url=self.settings.effective_public_url, timeout=30))
 
 
+def signed_link(email: str, *, key: str = START_LINK_KEY, now: float | None = None, good_for: int = 600) -> str:
+    """Path and query of a start link, made as README tells a back end to."""
+    expires = int(time.time() if now is None else now) + good_for
+    signature = hmac.new(key.encode(), f"start:{email}:{expires}".encode(), hashlib.sha256).hexdigest()
+    return f"{START}?{urlencode({'email': email, 'expires': expires, 'signature': signature})}"
+
+
 def agree(dialog: str, who: str, *, without: Sequence[str] = (), cancel: bool = False) -> str:
     """What a person does in the dialog; the path and query they are sent back to."""
     query = {name: values[0] for name, values in parse_qs(urlsplit(dialog).query).items()}
@@ -84,13 +97,14 @@ def front_door(small: SmallWorld, **changes: Any) -> Iterator[FrontDoor]:
             update={
                 "public_url": address,
                 "admin_token": SecretStr(ADMIN_TOKEN),
+                "start_link_key": SecretStr(START_LINK_KEY),
                 "public_requests_per_minute": 10_000,
                 **changes,
             }
         )
         with serving(settings, bound, clock=small.clock), ExitStack() as browsers:
             client = browsers.enter_context(httpx.Client(base_url=address, timeout=30))
-            yield FrontDoor(small, settings, client, browsers)
+            yield FrontDoor(small, settings, client, browsers, bound.getsockname()[1])
 
 
 @contextmanager
@@ -105,7 +119,14 @@ def listening() -> Iterator[socket.socket]:
 @contextmanager
 def serving(settings: Settings, bound: socket.socket, *, clock: Clock) -> Iterator[None]:
     """The service of `settings` on `bound`, in a thread."""
-    config = uvicorn.Config(create_app(settings, clock=clock), log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        create_app(settings, clock=clock),
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+        # As the command does: uvicorn by itself would believe every proxy on this machine.
+        proxy_headers=bool(settings.proxy_addresses),
+        forwarded_allow_ips=settings.proxy_addresses or None,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web", daemon=True)
     thread.start()

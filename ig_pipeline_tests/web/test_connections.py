@@ -12,7 +12,7 @@ from ig_pipeline.simulator.oddities import PAGE_ROWS, PageRow, Unreadable
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import by_account_key, mark_reconnect_required
 from ig_pipeline_tests.sync.harness import SmallWorld
-from ig_pipeline_tests.web.front_door import ADMIN, CALLBACK, PAGE, FrontDoor, front_door
+from ig_pipeline_tests.web.front_door import ADMIN, CALLBACK, PAGE, READER, FrontDoor, front_door, signed_link
 
 EMAIL = "a@b.example"
 pytestmark = pytest.mark.anyio
@@ -46,6 +46,7 @@ def test_a_browser_gets_a_page_that_follows_the_backfill(door: FrontDoor) -> Non
     page = door.client.get("/connected", headers=PAGE)
     assert page.status_code == 200
     assert who in page.text
+    assert EMAIL in page.text, "whose it is now"
     assert "Starting" in page.text
     part = door.client.get("/connected", params={"part": 1}, headers=PAGE)
     assert 'data-moving="1"' in part.text
@@ -190,7 +191,7 @@ def test_two_tabs_may_be_under_way_at_once(door: FrontDoor) -> None:
 
 def test_without_an_app_nobody_is_sent_anywhere(small_on_sqlite: SmallWorld) -> None:
     with front_door(small_on_sqlite, app_id=None) as door:
-        answer = door.client.get("/v1/connections/instagram/start", params={"email": EMAIL})
+        answer = door.client.get(signed_link(EMAIL, now=door.small.clock().timestamp()))
     assert (answer.status_code, answer.json()["type"]) == (503, "not_configured")
     assert "IG_PIPELINE_APP_ID" in answer.json()["detail"]
 
@@ -210,7 +211,9 @@ async def test_status_tells_the_last_day_the_progress_and_what_to_do(door: Front
         mark_reconnect_required(db, by_account_key(db, who).id, message="Log in again.", now=small.clock())
     [dead] = door.status(EMAIL)
     assert (dead["status"], dead["action"]) == ("reconnect_required", "Log in again.")
-    assert dead["reconnect_url"].endswith("/v1/connections/instagram/start?email=a%40b.example")
+    assert dead["reconnect_url"] == f"{door.settings.public_url}/connect?email=a%40b.example"
+    page = door.client.get(dead["reconnect_url"], headers=PAGE)
+    assert (page.status_code, EMAIL in page.text) == (200, True)
 
 
 @pytest.mark.parametrize("login", ["facebook", "instagram"])
@@ -274,11 +277,15 @@ def test_an_end_that_nobody_told_is_not_called_never(door_on_sqlite: FrontDoor) 
 def test_disconnecting_destroys_the_token_and_keeps_the_rest(door: FrontDoor) -> None:
     who = door.small.world.accounts[0].username
     door.connect(EMAIL, who)
-    answer = door.client.delete("/v1/connections/instagram", params={"email": EMAIL})
+    for headers in ({}, READER):
+        refused_it = door.client.delete("/v1/connections/instagram", params={"email": EMAIL}, headers=headers)
+        assert refused_it.status_code == 401
+    assert door.status(EMAIL)[0]["status"] == "connected"
+    answer = door.client.delete("/v1/connections/instagram", params={"email": EMAIL}, headers=ADMIN)
     assert answer.json() == {"disconnected": [who]}
     assert door.small.rows(tables.user_tokens)[0]["access_token"] is None
     assert door.status(EMAIL)[0]["status"] == "disconnected"
-    unknown = door.client.delete("/v1/connections/instagram", params={"email": "who@b.example"})
+    unknown = door.client.delete("/v1/connections/instagram", params={"email": "who@b.example"}, headers=ADMIN)
     assert (unknown.status_code, unknown.json()["type"]) == (404, "no_connection")
 
 

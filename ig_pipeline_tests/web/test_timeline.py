@@ -79,7 +79,7 @@ def test_the_admin_asks_for_yesterday_by_a_row_and_can_follow_it(door: FrontDoor
     assert door.client.get(request["url"]).status_code == 401
     week = door.client.post("/v1/sync/run", params={**asked, "days": 7}, headers=ADMIN).json()["requests"][0]
     assert (week["first"], week["last"]) == (small.window(7)[0].isoformat(), yesterday.isoformat())
-    door.client.delete("/v1/connections/instagram", params={"email": EMAIL})
+    door.client.delete("/v1/connections/instagram", params={"email": EMAIL}, headers=ADMIN)
     refused = door.client.post("/v1/sync/run", params=asked, headers=ADMIN)
     assert (refused.status_code, refused.json()["type"]) == (409, "not_connected")
 

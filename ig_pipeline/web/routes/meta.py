@@ -3,19 +3,19 @@
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Form, Request
 
 from ig_pipeline.storage import deletion_requests, meta_people
 from ig_pipeline.storage.connections import Connection, disconnect
 from ig_pipeline.web.answers import deletion_url
-from ig_pipeline.web.gates import public
+from ig_pipeline.web.gates import count
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import Services, WebServices
 from ig_pipeline.web.shapes import Disconnected, MetaDeletionAnswer
 from ig_pipeline.web.signed_requests import MAX_LENGTH, SignedRequest, SignedRequestError, read_signed_request
 
-router = APIRouter(tags=["meta"], prefix="/v1/meta", dependencies=[Depends(public)])
+router = APIRouter(tags=["meta"], prefix="/v1/meta")
 
 Signed = Annotated[str, Form(max_length=MAX_LENGTH, description="Meta's signed request.")]
 
@@ -26,9 +26,9 @@ Signed = Annotated[str, Form(max_length=MAX_LENGTH, description="Meta's signed r
     responses=refusals(400, 409, 413, 422, 429, 503),
     summary="Meta: somebody removed the app",
 )
-def deauthorize(services: Services, signed_request: Signed) -> Disconnected:
+def deauthorize(http: Request, services: Services, signed_request: Signed) -> Disconnected:
     """Their connections end as if they had disconnected; the history stays."""
-    request = _check(services, signed_request)
+    request = _check(http, services, signed_request)
     with services.engine.begin() as db:
         connections = _connections_of(db, services, request)
         for connection in connections:
@@ -42,22 +42,24 @@ def deauthorize(services: Services, signed_request: Signed) -> Disconnected:
     responses=refusals(400, 409, 413, 422, 429, 503),
     summary="Meta: somebody wants their data deleted",
 )
-def delete_data(services: Services, signed_request: Signed) -> MetaDeletionAnswer:
+def delete_data(http: Request, services: Services, signed_request: Signed) -> MetaDeletionAnswer:
     """The answer Meta shows that person: a code, and where to read how far it is."""
-    request = _check(services, signed_request)
+    request = _check(http, services, signed_request)
     with services.engine.begin() as db:
         connections = _connections_of(db, services, request)
         deletion = deletion_requests.request(db, connections, origin="meta", now=services.clock())
     return MetaDeletionAnswer(url=deletion_url(deletion, services.settings), confirmation_code=deletion.code)
 
 
-def _check(services: WebServices, text: str) -> SignedRequest:
+def _check(http: Request, services: WebServices, text: str) -> SignedRequest:
+    """The signed request; what Meta did not sign counts against its sender, what Meta signed against no one."""
     secret = services.settings.app_secret
     if secret is None:
         raise Problem(503, "not_configured", "Meta is not set up yet.", "Set IG_PIPELINE_APP_SECRET.")
     try:
         return read_signed_request(text, app_secret=secret, now=services.clock())
     except SignedRequestError as error:
+        count(http, services, "meta")
         raise Problem(400, "signed_request_refused", "The signed request is not valid.", str(error)) from None
 
 

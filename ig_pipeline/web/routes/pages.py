@@ -7,14 +7,18 @@ from fastapi.responses import RedirectResponse, Response
 
 from ig_pipeline.storage import deletion_requests, oauth_states
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.overview import count, standings
-from ig_pipeline.web.cookies import browser_of, end_session, set_session
-from ig_pipeline.web.gates import public, reader
+from ig_pipeline.storage.overview import count as count_connections
+from ig_pipeline.storage.overview import standings
+from ig_pipeline.web.answers import CONNECT_PATH
+from ig_pipeline.web.cookies import READER, end_session, finished_of, session_of, set_session
+from ig_pipeline.web.gates import count, own_page, reader
 from ig_pipeline.web.page_data import DAYS, Card, account_page, cards
-from ig_pipeline.web.pages import page
+from ig_pipeline.web.pages import local_path, page, reader_sign_in_page
 from ig_pipeline.web.pictures import draw, pictures_of
 from ig_pipeline.web.problems import Problem
+from ig_pipeline.web.routes.connections import START_PATH, to_dialog
 from ig_pipeline.web.services import Services, WebServices
+from ig_pipeline.web.shapes import Email, FormEmail
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 
@@ -28,7 +32,7 @@ def home(
 ) -> Response:
     """All connections."""
     with reading(services.engine) as db:
-        total = count(db)
+        total = count_connections(db)
         found = standings(
             db, initial_days=services.settings.initial_backfill_days, limit=PER_PAGE, offset=(number - 1) * PER_PAGE
         )
@@ -63,10 +67,23 @@ def post_picture(services: Services, account_key: str, post_id: str) -> Response
     return Response(drawn, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
 
-@router.get("/connected", dependencies=[Depends(public)])
+@router.get(CONNECT_PATH)
+def connect(services: Services, email: Email) -> Response:
+    """Asks the person for whom a login would be started whether that is their address. Starts nothing."""
+    return page("connect.html", email=email)
+
+
+@router.post(START_PATH, dependencies=[Depends(own_page)])
+def start(request: Request, services: Services, email: FormEmail) -> Response:
+    """What the forms of our pages send: the person has read or written the address there."""
+    count(request, services, "start")
+    return to_dialog(services, email)
+
+
+@router.get("/connected")
 def connected(request: Request, services: Services, part: Fragment = False) -> Response:
-    """What came of the login this browser has just finished; the only page its owner needs no token for."""
-    browser = browser_of(request, https=services.https)
+    """What came of the login this browser has just finished, and for which address; its owner needs no token."""
+    browser = finished_of(request, https=services.https)
     with reading(services.engine) as db:
         finished = oauth_states.finished_by(db, browser=browser, now=services.clock()) if browser else None
         found = (
@@ -78,10 +95,12 @@ def connected(request: Request, services: Services, part: Fragment = False) -> R
             account_page(db, standing, settings=services.settings, now=services.clock(), pictures={})
             for standing in found[:MOST_ON_A_PAGE]
         ]
-    if not shown:
+    if finished is None or not shown:
+        count(request, services, "look_up")
         raise Problem(404, "nothing_connected", "Nothing was connected here today.", "Start connecting again.")
     return page(
         "connected_part.html" if part else "connected.html",
+        email=finished.email,
         accounts=shown,
         more=len(found) - len(shown),
         moving=any(item.card.moving for item in shown),
@@ -93,35 +112,40 @@ def connected(request: Request, services: Services, part: Fragment = False) -> R
 MOST_ON_A_PAGE = 5
 
 
-@router.get("/deletions/{code}", dependencies=[Depends(public)])
-def deletion(services: Services, code: str) -> Response:
-    """How far a deletion is, for whoever has its code."""
+@router.get("/deletions/{code}")
+def deletion(request: Request, services: Services, code: str) -> Response:
+    """How far a deletion is, for those who have its code."""
     with reading(services.engine) as db:
         found = deletion_requests.by_code(db, code) if code.isascii() and code.isalnum() else None
     if found is None:
+        count(request, services, "look_up")
         raise Problem(404, "no_deletion", "There is no deletion with this code.", "Check the code.")
     return page("deletion.html", deletion=found, moving=found.completed_at is None)
 
 
-@router.post("/sign-in", dependencies=[Depends(public)])
+@router.post("/sign-in")
 def sign_in(
+    request: Request,
     services: Services,
     token: Annotated[str, Form(max_length=512)],
     destination: Annotated[str, Form(max_length=512)] = "/",
 ) -> Response:
     """Exchange the API token for a cookie."""
-    if not services.access.knows_api_token(token.strip()):
-        return page("sign_in.html", status=401, destination=_local(destination), wrong=True)
-    response = RedirectResponse(_local(destination), 303)
-    set_session(response, services.access.new_session(), https=services.https)
+    if services.sessions is None or not services.access.knows_api_token(token.strip()):
+        count(request, services, "sign_in")
+        return reader_sign_in_page(local_path(destination), wrong=True, status=401)
+    response = RedirectResponse(local_path(destination), 303)
+    set_session(response, READER, services.sessions.begin(), https=services.https)
     return response
 
 
 @router.post("/sign-out")
-def sign_out(services: Services) -> Response:
-    """Forget the cookie."""
+def sign_out(request: Request, services: Services) -> Response:
+    """End the session, and with it every copy of its cookie."""
+    if services.sessions is not None:
+        services.sessions.end(session_of(request, READER, https=services.https))
     response = RedirectResponse("/", 303)
-    end_session(response, https=services.https)
+    end_session(response, READER, https=services.https)
     return response
 
 
@@ -139,9 +163,3 @@ def _account(services: WebServices, account_key: str, template: str) -> Response
         )
     card: Card = shown.card
     return page(template, shown=shown, moving=card.moving, days=DAYS, signed_in=not services.access.open)
-
-
-def _local(destination: str) -> str:
-    """A path of ours, never somebody else's address (`//evil.example` is one)."""
-    safe = destination.startswith("/") and not destination.startswith(("//", "/\\")) and destination.isprintable()
-    return destination if safe else "/"

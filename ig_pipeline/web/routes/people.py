@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.web.answers import deletion_state
-from ig_pipeline.web.gates import admin, public, reader
+from ig_pipeline.web.gates import admin, count, reader
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import Services
@@ -64,15 +64,15 @@ def forget(
 
 @router.get(
     "/v1/deletions",
-    dependencies=[Depends(public)],
     response_model=DeletionState,
     responses=refusals(404, 422, 429, 503),
     summary="How far a deletion is",
 )
-def deletion(services: Services, code: ConfirmationCode) -> DeletionState:
-    """For whoever has the confirmation code; it names nobody."""
+def deletion(request: Request, services: Services, code: ConfirmationCode) -> DeletionState:
+    """For those who have the confirmation code; it names no one."""
     with reading(services.engine) as db:
         found = deletion_requests.by_code(db, code)
     if found is None:
+        count(request, services, "look_up")
         raise Problem(404, "no_deletion", "There is no deletion with this code.", "Check the code.")
     return deletion_state(found, services.settings)
