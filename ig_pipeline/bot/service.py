@@ -21,7 +21,8 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
-from ig_pipeline.sync.engine import NotConnectedError, open_services
+from ig_pipeline.sync.engine import open_services
+from ig_pipeline.sync.failures import NotConnectedError
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
 from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
 from ig_pipeline.sync.media_files.services import open_media

@@ -26,7 +26,8 @@ from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.account_sync import Emit
-from ig_pipeline.sync.engine import NotConnectedError, open_services
+from ig_pipeline.sync.engine import open_services
+from ig_pipeline.sync.failures import NotConnectedError
 from ig_pipeline.sync.media_files.results import STORIES_NOTE, BackfillOptions, BackfillResult, MediaTypes
 from ig_pipeline.sync.media_files.runs import MediaRun
 from ig_pipeline.sync.media_files.services import open_media

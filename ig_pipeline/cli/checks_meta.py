@@ -1,6 +1,6 @@
 """Checks of everything that concerns Meta for `doctor`: app, reachability, clock, version, connections."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -24,6 +24,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
 from ig_pipeline.sync.data_access import data_access_warning
+from ig_pipeline.sync.judgement import NEXT_STEP, judge_connections
 
 # Beyond half a minute somebody's time service is off; beyond five minutes days and token ends are judged wrongly.
 _CLOCK_WARN_S = 30
@@ -102,8 +103,11 @@ def check_version(
     return (fail if gone else warn)("Graph version", happened, f"Set {advice}")
 
 
-def check_connections(engine: sa.Engine | None, clock: Clock) -> Iterator[Finding]:
-    """Who is connected, who has to connect again, whose token is close to its end."""
+def check_connections(engine: sa.Engine | None, clock: Clock, *, window_days: int) -> Iterator[Finding]:
+    """Who is connected, who has to connect again, whose token is close to its end, who else must act.
+
+    `window_days`: of which the newest results tell.
+    """
     found = _connections(engine)
     connected = [connection for connection in found if connection.status == CONNECTED]
     if not connected:
@@ -117,6 +121,21 @@ def check_connections(engine: sa.Engine | None, clock: Clock) -> Iterator[Findin
             yield warn(connection.account_key, connection.status_message or "has to be connected again", again)
     for connection in connected:
         yield from _ends_of(connection, clock)
+    yield from _in_the_way(engine, connected, clock, window_days)
+
+
+def _in_the_way(
+    engine: sa.Engine | None, connected: Sequence[Connection], clock: Clock, window_days: int
+) -> Iterator[Finding]:
+    """What keeps connected accounts from being whole and does not pass by itself."""
+    if engine is None or not connected:
+        return
+    with reading(engine) as db:
+        judged = judge_connections(db, connected, now=clock(), window_days=window_days)
+    warned = {one.account_key for one in connected if data_access_warning(one, now=clock())}
+    for one in judged.values():
+        if one.state in ("owner", "operator") and one.connection.account_key not in warned:
+            yield warn(one.connection.account_key, one.sentence or "does not work", NEXT_STEP[one.state])
 
 
 def _ends_of(connection: Connection, clock: Clock) -> Iterator[Finding]:

@@ -29,12 +29,13 @@ from ig_pipeline.settings import Settings, load_settings, read_secret
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
-from ig_pipeline.sync.data_access import data_access_warning
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.first_history import ask_for_history
+from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"
+_SAID: dict[State, str] = {"owner": "yellow", "operator": "red", "waiting": "dim"}
 _STYLES = {stored.CONNECTED: "green", stored.RECONNECT_REQUIRED: "yellow", stored.DISCONNECTED: "dim"}
 
 
@@ -113,10 +114,13 @@ def list_(email: str | None, as_json: bool) -> None:
       ig-pipeline connections list
       ig-pipeline connections list --email a@b.example --json
     """
-    with open_database(load_settings()) as engine, reading(engine) as db:
+    settings = load_settings()
+    with open_database(settings) as engine, reading(engine) as db:
         found = stored.list_connections(db, email=email)
+        judged = judge_connections(db, found, now=utc_now(), window_days=settings.nightly_window_days)
     if as_json:
-        print_json([_as_json(connection) for connection in found])
+        states = [{"state": judged[one.id].state, "what_next": judged[one.id].sentence} for one in found]
+        print_json([_as_json(one) | state for one, state in zip(found, states, strict=True)])
         return
     if not found:
         click.echo("Nobody is connected yet. Next: ig-pipeline connections add --email you@example.com")
@@ -125,15 +129,14 @@ def list_(email: str | None, as_json: bool) -> None:
     for heading in ("Account", "Owner", "Status", "Token until", "Reads until"):
         table.add_column(heading, overflow="fold")
     for connection in found:
-        status = Text(connection.status.replace("_", " "), style=_STYLES.get(connection.status, ""))
+        status = _status(judged[connection.id])
         reads_until = _day(connection.data_access_expires_at)
         table.add_row(connection.account_key, Text(shown(connection.email)), status, _end(connection), reads_until)
     out().print(table)
-    for connection in found:
-        warning = data_access_warning(connection, now=utc_now())
-        said = connection.status_message if connection.status == stored.RECONNECT_REQUIRED else None
-        if said := said or (warning.sentence if warning else None):
-            out().print(Text(shown(f"{connection.account_key}: {said}"), style="yellow"), soft_wrap=True)
+    for one in judged.values():
+        if one.state in _SAID and one.sentence:
+            line = f"{one.connection.account_key}: {one.sentence} {NEXT_STEP[one.state]}"
+            out().print(Text(shown(line), style=_SAID[one.state]), soft_wrap=True)
 
 
 @connections.command("disconnect")
@@ -187,6 +190,15 @@ def _as_json(connection: Connection) -> dict[str, object]:
     shown = {name: value for name, value in asdict(connection).items() if name not in ("id", "token_version")}
     end = connection.token_end
     return {**shown, "expires_at": end.at if end else None, "expiry": end.expiry if end else None}
+
+
+def _status(judgement: ConnectionJudgement) -> Text:
+    """A connection that is connected and not fine says what it waits for."""
+    status = judgement.connection.status
+    if status == stored.CONNECTED and judgement.state != "fine":
+        words = {"owner": "owner must act", "operator": "operator must act", "waiting": "catching up"}
+        return Text(f"connected, {words[judgement.state]}", style=_SAID[judgement.state])
+    return Text(status.replace("_", " "), style=_STYLES.get(status, ""))
 
 
 def _until(connection: Connection) -> str:

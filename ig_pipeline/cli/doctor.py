@@ -81,7 +81,7 @@ def examine(clock: Clock) -> Iterator[Finding]:
         yield check_keys(settings, engine)
         yield check_app(settings)
         yield from check_graph(settings, login_in_use(engine, settings), clock)
-        yield from check_connections(engine, clock)
+        yield from check_connections(engine, clock, window_days=settings.nightly_window_days)
         yield from check_web(settings)
         yield from check_ports(ports_of(settings))
     finally:

@@ -11,10 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 
+from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, list_connections
 from ig_pipeline.sync.data_access import ending_data_access
+from ig_pipeline.sync.judgement import NEXT_STEP, judge_connections, judge_night
 from ig_pipeline.sync.standing import expiring_tokens, impossible_rows, missing_by_account
 
 _LISTED = 50
@@ -32,6 +35,7 @@ def every_token_outlives_the_week(pipeline: dg.ResourceParam[Pipeline]) -> dg.As
     """Warns: a token refreshed in time never gets here."""
     with pipeline.reading() as db:
         found = expiring_tokens(db, now=pipeline.clock())
+        count = len(list_connections(db, statuses=[CONNECTED]))
     lines = [
         f"- **{item.account_key}**: until {item.expires_at:%Y-%m-%d %H:%M} UTC{_guess(assumed=item.assumed)}"
         for item in found[:_LISTED]
@@ -41,7 +45,7 @@ def every_token_outlives_the_week(pipeline: dg.ResourceParam[Pipeline]) -> dg.As
         "every_token_outlives_the_week",
         lines,
         count=len(found),
-        good="All tokens are valid for more than seven days.",
+        good=f"The tokens of all {count} connected accounts are valid for more than seven days.",
         bad=f"{len(found)} tokens end within seven days though they are refreshed before. Run "
         "`ig-pipeline tokens refresh`; if it refuses, ask the owners to connect again.",
     )
@@ -68,7 +72,30 @@ def every_account_can_be_read(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetC
     )
 
 
-TOKEN_CHECKS = [every_token_outlives_the_week, every_account_can_be_read]
+@dg.asset_check(asset="access_tokens", description="No connection waits for its owner or for the app's operator.")
+def every_connection_works(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
+    """Warns, with who must act and Meta's reason, of connections that are connected and of those that were."""
+    with pipeline.reading() as db:
+        there = [one for one in list_connections(db) if one.status != DISCONNECTED]
+        days = pipeline.settings.nightly_window_days
+        judged = judge_connections(db, there, now=pipeline.clock(), window_days=days).values()
+    found = [one for one in judged if one.state in ("owner", "operator")]
+    lines = [
+        f"- **{one.connection.account_key}**: {NEXT_STEP[one.state]} {literal(one.sentence or '')}"
+        for one in found[:_LISTED]
+    ]
+    return _result(
+        "access_tokens",
+        "every_connection_works",
+        lines,
+        count=len(found),
+        good=f"All {len(there)} connections work.",
+        bad=f"{len(found)} of {len(there)} connections wait for their owner or for the app's operator; the list says "
+        "who must do what. What they lack is asked for again once that is done.",
+    )
+
+
+TOKEN_CHECKS = [every_token_outlives_the_week, every_account_can_be_read, every_connection_works]
 
 
 def _guess(*, assumed: bool) -> str:
@@ -94,6 +121,30 @@ def _every_window_is_complete(pipeline: Pipeline) -> dg.AssetCheckResult:
         good="No day is missing.",
         bad=f"{len(found)} accounts lack days. Select them on the Partitions page and materialize with "
         "“Backfill only failed and missing partitions”.",
+    )
+
+
+def _the_last_night_is_whole(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Warns, with whose cells are not complete, why, and what happens next."""
+    settings = pipeline.settings
+    with pipeline.reading() as db:
+        night = judge_night(
+            db, now=pipeline.clock(), window_days=settings.nightly_window_days, first_day=settings.first_day
+        )
+    days = f"{night.window.first} to {night.window.last}" if night.window else "no day"
+    lines = ["| account | not complete | why | next |", "|---|---|---|---|"] if night.incomplete else []
+    lines += [
+        f"| {one.account_key} | {one.missing} of {one.cells} | {literal(one.why)} | {NEXT_STEP[one.state]} |"
+        for one in night.incomplete[:_LISTED]
+    ]
+    return _result(
+        "daily_metrics",
+        "the_last_night_is_whole",
+        lines,
+        count=night.cells - night.complete,
+        good=f"All {night.cells} cells of {days} are complete.",
+        bad=f"{night.cells - night.complete} of {night.cells} cells of {days} are not complete, "
+        f"in {len(night.incomplete)} accounts; the table says whose, why and what happens next.",
     )
 
 
@@ -153,6 +204,14 @@ _GRID_CHECKS: list[tuple[dg.AssetCheckSpec, Callable[[Pipeline], dg.AssetCheckRe
             description="Every connected account has each day of its window (IG_PIPELINE_INITIAL_BACKFILL_DAYS).",
         ),
         _every_window_is_complete,
+    ),
+    (
+        dg.AssetCheckSpec(
+            "the_last_night_is_whole",
+            asset="daily_metrics",
+            description="Every cell of the last night's days (IG_PIPELINE_NIGHTLY_WINDOW_DAYS) is complete.",
+        ),
+        _the_last_night_is_whole,
     ),
     (
         dg.AssetCheckSpec(

@@ -12,6 +12,7 @@ import dagster as dg
 from ig_pipeline.defs.insights import GROUP
 from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.storage.connections import RECONNECT_REQUIRED, Connection, list_connections
 from ig_pipeline.sync.token_refresh import TokenResult
 
 
@@ -32,7 +33,9 @@ def access_tokens(
     for result in results:
         if result.error:
             context.log.warning(f"[TOKENS] {result.account_key}: {result.error}")
-    return dg.MaterializeResult(metadata=_metadata(results))
+    with pipeline.reading() as db:
+        lapsed = list_connections(db, statuses=[RECONNECT_REQUIRED])
+    return dg.MaterializeResult(metadata=_metadata(results, lapsed))
 
 
 def _until(result: TokenResult) -> str:
@@ -41,16 +44,20 @@ def _until(result: TokenResult) -> str:
     return f"{end}; reads until {reads_until}" if reads_until else end
 
 
-def _metadata(results: Sequence[TokenResult]) -> dict[str, dg.MetadataValue]:
-    counts = Counter(result.outcome or "failed" for result in results)
+def _metadata(results: Sequence[TokenResult], lapsed: Sequence[Connection]) -> dict[str, dg.MetadataValue]:
+    """`lapsed`: accounts whose owner has to connect again, those that this run marked included."""
+    asked = {result.account_key for result in results}
+    before = [connection for connection in lapsed if connection.account_key not in asked]
+    counts = Counter(result.outcome or "failed" for result in results) + Counter(reconnect_required=len(before))
     lines = ["| account | outcome | valid until |", "|---|---|---|"]
     lines += [
         f"| {result.account_key} | {literal(result.outcome or result.error or '')} | {_until(result)} |"
         for result in results
         if result.outcome != "not_due"
     ]
+    lines += [f"| {one.account_key} | {literal(one.status_message or 'reconnect_required')} | - |" for one in before]
     return {
-        "accounts": dg.MetadataValue.int(len(results)),
+        "accounts": dg.MetadataValue.int(len(results) + len(before)),
         **{outcome.replace("_", " "): dg.MetadataValue.int(count) for outcome, count in sorted(counts.items())},
         **({"what happened": dg.MetadataValue.md("\n".join(lines))} if len(lines) > 2 else {}),
     }

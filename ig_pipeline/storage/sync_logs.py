@@ -21,8 +21,10 @@ KEY = ("u_id", "account_id", "asset", "date", "run_id")
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell in one run. Times are UTC."""
+    """One cell in one run. Times are UTC. `actor`: who must act after a failure, `operator`, `owner` or `no_one`."""
 
+    u_id: int
+    account_id: str
     account_key: str
     asset: str
     date: date
@@ -34,6 +36,7 @@ class Entry:
     lacking: Sequence[str]
     error_type: str | None
     error_message: str | None
+    actor: str | None
     started_at: datetime
     finished_at: datetime
 
@@ -132,6 +135,23 @@ def attempts(
         .group_by(table.c.asset, table.c.date, table.c.status)
     )
     return {(asset, day, status): number for asset, day, status, number in db.execute(statement)}
+
+
+def newest_of_cells(
+    db: sa.Connection, connections: Sequence[Connection], *, assets: Collection[str], first: date, last: date
+) -> list[Entry]:
+    """The newest entry of each cell of these connections, assets and days; cells never asked for are left out."""
+    if not connections:
+        return []
+    mine = (
+        table.c.u_id.in_(sorted({connection.u_id for connection in connections})),
+        table.c.account_id.in_(sorted({connection.account_id for connection in connections})),
+        table.c.asset.in_(list(assets)),
+        table.c.date.between(first, last),
+    )
+    cell = (table.c.u_id, table.c.account_id, table.c.asset, table.c.date)
+    newest = sa.select(sa.func.max(table.c.id)).where(*mine).group_by(*cell)
+    return [Entry(**row._mapping) for row in db.execute(_entries().where(table.c.id.in_(newest)))]
 
 
 def lacks(db: sa.Connection, connection: Connection, *, assets: Collection[str], first: date, last: date) -> bool:

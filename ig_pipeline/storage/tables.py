@@ -155,6 +155,7 @@ instagram_sync_logs = sa.Table(
     sa.Column("error_type", sa.Text),
     sa.Column("error_message", sa.Text),
     sa.Column("is_retryable", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("actor", sa.Text),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "asset", "date", "run_id"),

@@ -24,7 +24,7 @@ from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccoun
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.account_sync import AccountSync, Emit
-from ig_pipeline.sync.failures import innermost, lost_cells
+from ig_pipeline.sync.failures import NotConnectedError, innermost, lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.progress import Progress
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
@@ -39,10 +39,6 @@ logger = logging.getLogger("ig_pipeline.sync")
 ACCOUNTS_AT_ONCE = 8
 # SQLite has one writer; more threads would only poll for its lock. PostgreSQL takes a few.
 WRITERS = {"sqlite": 1, "postgresql": 4}
-
-
-class NotConnectedError(Exception):
-    """The account's connection cannot be used; the message says what its owner must do."""
 
 
 class DayNotOverError(Exception):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from ig_pipeline.graph_api.errors import (
+    Actor,
     AppFaultError,
     GraphError,
     PermissionMissingError,
@@ -24,6 +25,12 @@ STOPPING = (RateLimitedError, AppFaultError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
 
 
+class NotConnectedError(Exception):
+    """The account's connection cannot be used; the message says what its owner must do."""
+
+    actor: Actor = "owner"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What becomes of a cell that met an error."""
@@ -33,6 +40,7 @@ class Verdict:
     error_type: str
     retry_at: datetime | None = None
     is_retryable: bool = False
+    actor: Actor = "operator"
 
 
 def is_retryable(error: Exception) -> bool:
@@ -45,7 +53,12 @@ def judge(error: Exception, account_key: str) -> Verdict:
 
     A fault of the app names no account: it is the same sentence for every cell, and for its operator.
     """
-    return replace(_judged(error, account_key), is_retryable=is_retryable(error))
+    return replace(_judged(error, account_key), is_retryable=is_retryable(error), actor=actor_of(error))
+
+
+def actor_of(error: Exception) -> Actor:
+    """Who must act: as the error says, and the operator for what is no error of Meta's."""
+    return error.actor if isinstance(error, GraphError | NotConnectedError) else "operator"
 
 
 def _judged(error: Exception, account_key: str) -> Verdict:
@@ -89,6 +102,7 @@ def lost_cells(
             error=verdict.error,
             error_type=verdict.error_type,
             is_retryable=verdict.is_retryable,
+            actor=verdict.actor,
             retry_at=verdict.retry_at,
             account_id=connection.account_id if connection else None,
             u_id=connection.u_id if connection else None,

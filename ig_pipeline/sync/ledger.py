@@ -62,6 +62,7 @@ def record(
                 "error_type": result.error_type,
                 "error_message": result.error,
                 "is_retryable": result.is_retryable,
+                "actor": result.actor,
                 "started_at": started_at,
                 "finished_at": finished_at,
             }

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, get_args
 
+from ig_pipeline.graph_api.errors import Actor
+
 AssetName = Literal["account_insights", "media_engagement", "daily_metrics"]
 ASSETS: tuple[AssetName, ...] = get_args(AssetName)
 """The assets of the grid, upstream first."""
@@ -57,6 +59,8 @@ class AccountDayResult:
     error: str | None = None
     error_type: str | None = None
     is_retryable: bool = False
+    actor: Actor | None = None
+    """Who must act before it can succeed: the app's operator, the account's owner, no one; None without an error."""
     retry_at: datetime | None = None
     account_id: str | None = None
     u_id: int | None = None

@@ -12,12 +12,9 @@ from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import sync_logs
 from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections
 from ig_pipeline.storage.tables import instagram_insights, media_engagement, metrics
+from ig_pipeline.sync.judgement import FIRST_BACKFILL_TAKES, NIGHT_IS_OVER
 from ig_pipeline.sync.plan import Window, initial_window, missing_days
 
-# A night's runs begin at 02:17 Pacific; a day is missed when they have not brought it four hours into the next.
-NIGHT_IS_OVER = timedelta(hours=4)
-# The first backfill of an account takes seconds; after an hour its empty days are no longer "under way".
-FIRST_BACKFILL_TAKES = timedelta(hours=1)
 EXPIRES_SOON = timedelta(days=7)
 
 

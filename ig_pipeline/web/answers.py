@@ -1,18 +1,17 @@
 """What is stored → what is answered. Pure."""
 
-from datetime import datetime
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from ig_pipeline.settings import Settings
-from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, Connection
+from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.day_rows import DayRow
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.overview import Standing
 from ig_pipeline.storage.sync_requests import SyncRequest
-from ig_pipeline.sync.data_access import data_access_warning
+from ig_pipeline.sync.judgement import ConnectionJudgement, State
 from ig_pipeline.web.shapes import (
     BackfillProgress,
     ConnectionState,
@@ -25,19 +24,23 @@ from ig_pipeline.web.shapes import (
 CONNECT_PATH = "/connect"
 
 
-def action_of(connection: Connection) -> str | None:
+# What the operator has to do is not the owner's business, and Meta's words about the app are not either.
+_NOTES: dict[State, str] = {
+    "operator": "Interrupted: the operator of this service has to act. There is nothing for you to do.",
+    "waiting": "Some days are not complete yet. They are fetched by themselves.",
+}
+
+
+def action_of(judgement: ConnectionJudgement) -> str | None:
     """What the owner of a connection has to do, in a sentence; None when nothing."""
-    if connection.status == CONNECTED:
-        return None
-    if connection.status == DISCONNECTED:
+    if judgement.state == "disconnected":
         return "Connect the account again to carry on with its history."
-    return connection.status_message or "Connect the account again."
+    return judgement.for_owner
 
 
-def warning_of(connection: Connection, now: datetime) -> str | None:
-    """What the owner of a working connection has to do before it stops working, in a sentence; None when nothing."""
-    warning = data_access_warning(connection, now=now)
-    return warning.sentence if warning else None
+def note_of(judgement: ConnectionJudgement) -> str | None:
+    """What the owner should know though there is nothing for them to do; None when all is well."""
+    return _NOTES.get(judgement.state)
 
 
 def reconnect_url(connection: Connection, settings: Settings) -> str:
@@ -45,10 +48,10 @@ def reconnect_url(connection: Connection, settings: Settings) -> str:
     return f"{settings.effective_public_url}{CONNECT_PATH}?{urlencode({'email': connection.email})}"
 
 
-def connection_state(standing: Standing, settings: Settings, now: datetime) -> ConnectionState:
+def connection_state(standing: Standing, judgement: ConnectionJudgement, settings: Settings) -> ConnectionState:
     """One connection as the status endpoint shows it."""
     connection, backfill = standing.connection, standing.backfill
-    end, action = connection.token_end, action_of(connection) or warning_of(connection, now)
+    end, action = connection.token_end, action_of(judgement)
     return ConnectionState(
         provider=connection.provider,
         username=connection.username,
@@ -58,6 +61,8 @@ def connection_state(standing: Standing, settings: Settings, now: datetime) -> C
         data_access_expires_at=connection.data_access_expires_at,
         connected_at=connection.connected_at,
         status=is_known_status(connection),
+        state=judgement.state,
+        note=note_of(judgement),
         action=action,
         reconnect_url=reconnect_url(connection, settings) if action else None,
         last_synced_day=standing.last_day,

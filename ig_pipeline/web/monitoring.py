@@ -3,7 +3,9 @@
 Runs live elsewhere and end; what they did is in the ledger and its sums, so that one address tells about all of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,14 +16,15 @@ from ig_pipeline.storage import cell_counts, graph_calls
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tables import sync_requests
+from ig_pipeline.sync.judgement import STATES, judge_connections
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(engine: sa.Engine) -> bytes:
-    """Everything, in Prometheus' text form."""
+def exposition(engine: sa.Engine, *, now: datetime, window_days: int) -> bytes:
+    """Everything, in Prometheus' text form. `window_days`: of which a connection's newest results tell."""
     with reading(engine) as db:
-        return generate_latest(_registry(families(db)))
+        return generate_latest(_registry(families(db, now=now, window_days=window_days)))
 
 
 class _Collected(Collector):
@@ -38,12 +41,12 @@ def _registry(families: list[Metric]) -> CollectorRegistry:
     return registry
 
 
-def families(db: sa.Connection) -> list[Metric]:
-    """What is exposed, as it stands in the database now."""
-    return list(_families(db))
+def families(db: sa.Connection, *, now: datetime, window_days: int) -> list[Metric]:
+    """What is exposed, as it stands in the database at `now` (UTC)."""
+    return list(_families(db, now, window_days))
 
 
-def _families(db: sa.Connection) -> Iterator[Metric]:
+def _families(db: sa.Connection, now: datetime, window_days: int) -> Iterator[Metric]:
     calls = CounterMetricFamily(
         "ig_pipeline_graph_requests", "Requests to Meta, retries included.", labels=["endpoint", "outcome"]
     )
@@ -52,11 +55,25 @@ def _families(db: sa.Connection) -> Iterator[Metric]:
     yield calls
     yield from _ledger(db)
     yield from _connections(db)
+    yield from _judged(db, now, window_days)
     queue = GaugeMetricFamily("ig_pipeline_sync_requests", "Requests for work, by state.", labels=["kind", "status"])
     grouped = sa.select(sync_requests.c.kind, sync_requests.c.status, sa.func.count())
     for kind, status, count in db.execute(grouped.group_by(sync_requests.c.kind, sync_requests.c.status)):
         queue.add_metric([kind, status], count)
     yield queue
+
+
+def _judged(db: sa.Connection, now: datetime, window_days: int) -> Iterator[Metric]:
+    needs = GaugeMetricFamily(
+        "ig_pipeline_connections_judged",
+        "Connections by how they stand: fine, waiting (it continues by itself), or who must act.",
+        labels=["state"],
+    )
+    judged = judge_connections(db, list_connections(db), now=now, window_days=window_days)
+    counted = Counter(one.state for one in judged.values())
+    for state in STATES:
+        needs.add_metric([state], counted[state])
+    yield needs
 
 
 def _ledger(db: sa.Connection) -> Iterator[Metric]:

@@ -13,11 +13,12 @@ from ig_pipeline.charts.daily_chart import NARROW, WIDE, ChartKind, Point, daily
 from ig_pipeline.charts.sparkline import sparkline
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.settings import Settings
-from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection
+from ig_pipeline.storage.connections import CONNECTED, Connection
 from ig_pipeline.storage.day_rows import DayRow, TopPost, day_rows, metric_by_day, top_posts
 from ig_pipeline.storage.overview import Backfill, Standing
 from ig_pipeline.sync.data_access import data_access_warning
-from ig_pipeline.web.answers import action_of, warning_of
+from ig_pipeline.sync.judgement import ConnectionJudgement, judge_connections
+from ig_pipeline.web.answers import action_of, note_of
 from ig_pipeline.web.pages import number
 
 DAYS = 30
@@ -43,7 +44,9 @@ class Card:
     action: str | None
     """What the owner has to do for it to work again."""
     warning: str | None
-    """What the owner has to do for it to go on working."""
+    """What the owner of a connected account has to do for it to go on working."""
+    note: str | None
+    """What the owner should know though there is nothing to do."""
     last_day: date | None
     backfill: Backfill
     moving: bool
@@ -97,7 +100,8 @@ def cards(db: sa.Connection, found: Sequence[Standing], *, settings: Settings, n
     """The list's cards, in the order of `found`."""
     last = last_complete_day(now)
     rows = day_rows(db, [standing.connection for standing in found], first=last - timedelta(days=DAYS - 1), last=last)
-    return [_card(standing, rows[standing.connection.id], settings, now) for standing in found]
+    judged = _judged(db, found, settings, now)
+    return [_card(one, rows[one.connection.id], judged[one.connection.id], now) for one in found]
 
 
 def account_page(
@@ -111,7 +115,7 @@ def account_page(
     posts, count = top_posts(db, connection, first=first, last=last, limit=TOP_POSTS)
     followers = metric_by_day(db, connection, "follower_count", first=first, last=last)
     return AccountPage(
-        card=_card(standing, rows, settings, now),
+        card=_card(standing, rows, _judged(db, [standing], settings, now)[connection.id], now),
         reach=reach_figure(rows),
         engagement=engagement_figure(rows),
         followers=_followers_figure(rows, followers) if followers else None,
@@ -151,13 +155,15 @@ def _drawn(points: tuple[Point, ...], *, kind: ChartKind, series: str, unit: str
     )
 
 
-def _card(standing: Standing, rows: Sequence[DayRow], settings: Settings, now: datetime) -> Card:
+def _card(standing: Standing, rows: Sequence[DayRow], judgement: ConnectionJudgement, now: datetime) -> Card:
     connection, backfill = standing.connection, standing.backfill
+    connected = connection.status == CONNECTED
     return Card(
         connection=connection,
-        pill=_pill(connection, now),
-        action=action_of(connection),
-        warning=warning_of(connection, now),
+        pill=_pill(judgement, now),
+        action=None if connected else action_of(judgement),
+        warning=action_of(judgement) if connected else None,
+        note=note_of(judgement),
         last_day=standing.last_day,
         backfill=backfill,
         moving=connection.status == CONNECTED and backfill.state in ("queued", "running"),
@@ -167,18 +173,26 @@ def _card(standing: Standing, rows: Sequence[DayRow], settings: Settings, now: d
     )
 
 
-def _pill(connection: Connection, now: datetime) -> StatePill:
-    if connection.status == RECONNECT_REQUIRED:
-        return StatePill("Reconnect needed", "bad")
-    if connection.status != CONNECTED:
+def _judged(
+    db: sa.Connection, found: Sequence[Standing], settings: Settings, now: datetime
+) -> dict[int, ConnectionJudgement]:
+    connections = [standing.connection for standing in found]
+    return judge_connections(db, connections, now=now, window_days=settings.nightly_window_days)
+
+
+def _pill(judgement: ConnectionJudgement, now: datetime) -> StatePill:
+    connection, state = judgement.connection, judgement.state
+    if state == "disconnected":
         return StatePill("Disconnected", "off")
-    reading = data_access_warning(connection, now=now)
+    reading, token = data_access_warning(connection, now=now), connection.token_end
+    if state == "owner" and (reading is None or judgement.sentence != reading.sentence):
+        return StatePill("Reconnect needed", "bad")
     if reading is not None and reading.urgent:
         return StatePill("Connect again now", "bad")
-    token = connection.token_end
     if reading is not None or (token is not None and token.within(_WORRYING, now=now)):
         return StatePill("Ends soon", "worry")
-    return StatePill("Connected", "good")
+    words = {"operator": StatePill("Interrupted", "worry"), "waiting": StatePill("Catching up", "worry")}
+    return words.get(state, StatePill("Connected", "good"))
 
 
 def _kind(post: TopPost) -> str:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from ig_pipeline.email_addresses import LONGEST, PATTERN, normalized
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.overview import BackfillState
+from ig_pipeline.sync.judgement import State
 from ig_pipeline.token_ends import Expiry
 
 _Address = Annotated[
@@ -65,6 +66,10 @@ class ConnectionState(BaseModel):
     )
     connected_at: dt.datetime
     status: ConnectionStatus
+    state: State = Field(
+        description="fine; waiting (it continues by itself); owner or operator: who must act; disconnected."
+    )
+    note: str | None = Field(description="What its owner should know though there is nothing to do; null when fine.")
     action: str | None = Field(
         description="What its owner has to do, from 14 days before reading ends on; null when nothing."
     )

@@ -190,11 +190,11 @@ def test_connections_that_need_their_owner_are_listed_by_name(settings: Settings
     store_a_token(settings, expires_at=NOW + timedelta(days=2))
     engine = existing_engine(settings)
     assert engine is not None
-    soon = {finding.subject: finding for finding in check_connections(engine, lambda: NOW)}
+    soon = {finding.subject: finding for finding in check_connections(engine, lambda: NOW, window_days=3)}
     assert "tokens refresh --account acme" in soon["acme"].advice
     with engine.begin() as db:
         mark_reconnect_required(db, 1, message="The password was changed.", now=NOW)
-    gone = {finding.subject: finding for finding in check_connections(engine, utc_now)}
+    gone = {finding.subject: finding for finding in check_connections(engine, utc_now, window_days=3)}
     assert gone["acme"].detail == "The password was changed."
     engine.dispose()
 

@@ -184,3 +184,64 @@ def test_the_tokens_asset_tells_what_became_of_each_account(world: World) -> Non
         "| cid | Meta did not answer. | no end |"
     )
     assert metadata == {"accounts": 5, "refreshed": 2, "not due": 1, "too young": 1, "failed": 1}
+
+
+def a_failed_night(world: World, name: str, *, actor: str, error: str) -> None:
+    connection = world.connection(name)
+    with world.pipeline.writing() as db:
+        for asset in ("account_insights", "media_engagement", "daily_metrics"):
+            for day in (date(2026, 11, 19) - timedelta(days=n) for n in range(3)):
+                sync_logs.record(
+                    db,
+                    [
+                        {
+                            "u_id": connection.u_id,
+                            "account_id": connection.account_id,
+                            "account_key": name,
+                            "asset": asset,
+                            "date": day,
+                            "run_id": "night",
+                            "status": "failed",
+                            "rows": 0,
+                            "calls": 0,
+                            "absences": {},
+                            "error_type": "AnError",
+                            "error_message": error,
+                            "actor": actor,
+                            "started_at": world.now,
+                            "finished_at": world.now,
+                        }
+                    ],
+                )
+
+
+def test_a_dead_connection_and_a_refused_one_are_not_called_valid(world: World) -> None:
+    world.connect("ana", "bea", "cid")
+    world.now += timedelta(hours=2)
+    assert check(world, "every_connection_works").description == "All 3 connections work."
+    with world.pipeline.writing() as db:
+        connections.mark_reconnect_required(
+            db, world.connection("ana").id, message="The password was changed.", now=world.now
+        )
+    a_failed_night(world, "bea", actor="owner", error="bea has not granted instagram_manage_insights. Grant it.")
+    a_failed_night(world, "cid", actor="operator", error="Meta refuses the app itself: API access deactivated.")
+    found = check(world, "every_connection_works")
+    assert not found.passed
+    assert str(found.description).startswith("3 of 3 connections wait for their owner or for the app's operator")
+    lines = str(found.metadata["which"].value).splitlines()
+    assert [line.split("**")[1] for line in lines] == ["ana", "bea", "cid"]
+    assert ["owner must act" in line for line in lines] == [True, True, False]
+    tokens = check(world, "every_token_outlives_the_week")
+    assert tokens.description == "The tokens of all 2 connected accounts are valid for more than seven days."
+
+
+def test_a_night_with_failed_cells_is_not_whole(world: World) -> None:
+    world.connect("ana")
+    world.now += timedelta(hours=2)
+    a_failed_night(world, "ana", actor="owner", error="ana has not granted instagram_manage_insights. Grant it.")
+    found = check(world, "the_last_night_is_whole")
+    assert not found.passed
+    assert str(found.description).startswith("9 of 9 cells of 2026-11-17 to 2026-11-19 are not complete, in 1 accounts")
+    row = str(found.metadata["which"].value).splitlines()[-1]
+    assert row.startswith("| ana | 9 of 9 | ana has not granted instagram_manage_insights. Grant it. |")
+    assert row.endswith("| The account's owner must act. |")

@@ -70,7 +70,7 @@ FAILURES = "ix_instagram_sync_logs_failed"
 SETTINGS = Settings()
 
 AT_A_GLANCE: dict[str, Question] = {
-    "monitoring": lambda db, _: families(db),
+    "monitoring": lambda db, _: families(db, now=NOW, window_days=3),
     "a page of connections": lambda db, _: cards(
         db, overview.standings(db, initial_days=30, limit=24), settings=SETTINGS, now=NOW
     ),

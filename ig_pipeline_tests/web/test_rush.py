@@ -15,7 +15,7 @@ from ig_pipeline_tests.web.front_door import FrontDoor
 BURST = 60
 PATHS = ("/v1/connections/status", "/v1/metrics/timeline/month")
 # Status: a query. Timeline: whose accounts, then their days.
-QUERIES = BURST // 2 * (1 + 2)
+QUERIES = 2 * BURST
 
 
 class Seen:

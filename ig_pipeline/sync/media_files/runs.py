@@ -22,8 +22,8 @@ from ig_pipeline.storage.database import DatabaseError, reading
 from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.account_sync import Emit
-from ig_pipeline.sync.engine import WRITERS, NotConnectedError, SyncServices
-from ig_pipeline.sync.failures import judge
+from ig_pipeline.sync.engine import WRITERS, SyncServices
+from ig_pipeline.sync.failures import NotConnectedError, judge
 from ig_pipeline.sync.losses import mark_dead_token
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline.sync.media_files.day_ledger import DayLedger

@@ -14,6 +14,7 @@ from ig_pipeline.graph_api.oauth import code_of_callback
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.overview import standings
+from ig_pipeline.sync.judgement import judge_connections
 from ig_pipeline.web.answers import CONNECT_PATH, as_json, connection_state
 from ig_pipeline.web.consent import StateProblem, begin, complete
 from ig_pipeline.web.cookies import login_of, set_finished, set_login
@@ -124,8 +125,10 @@ def status(services: Services, email: Email) -> Response:
     """Per connection: whether it works, what to do when it does not, the newest day, the first backfill."""
     with reading(services.engine) as db:
         found = standings(db, initial_days=services.settings.initial_backfill_days, email=email)
-    now = services.clock()
-    states = [connection_state(standing, services.settings, now) for standing in found]
+        connections = [standing.connection for standing in found]
+        window_days = services.settings.nightly_window_days
+        judged = judge_connections(db, connections, now=services.clock(), window_days=window_days)
+    states = [connection_state(one, judged[one.connection.id], services.settings) for one in found]
     return as_json(ConnectionList(email=email, connections=states))
 
 

@@ -43,7 +43,10 @@ def readyz(services: Services) -> Response:
 )
 def metrics(services: Services) -> Response:
     """Requests to Meta, rows, ages, queues and failures, over all processes: everything is read from the database."""
-    return Response(exposition(services.engine), media_type=MEDIA_TYPE)
+    return Response(
+        exposition(services.engine, now=services.clock(), window_days=services.settings.nightly_window_days),
+        media_type=MEDIA_TYPE,
+    )
 
 
 def _database(services: WebServices) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The ledger tells what a cell lacks without a rule, and whether a failure was of the moment.
+"""The ledger tells what a cell lacks without a rule, whether a failure was of the moment, and who must act.
 
 Absences that earlier versions took from a silence or from a refusal without a rule are dropped: what they are about is
 asked for once more.
@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column(
         "instagram_sync_logs", sa.Column("is_retryable", sa.Boolean(), nullable=False, server_default=sa.false())
     )
+    op.add_column("instagram_sync_logs", sa.Column("actor", sa.Text()))
     logs = sa.table("instagram_sync_logs", sa.column("is_retryable", sa.Boolean), sa.column("error_type", sa.Text))
     op.execute(sa.update(logs).where(logs.c.error_type.in_(_RETRYABLE)).values(is_retryable=True))
     absences = sa.table("metric_absences", sa.column("reason", sa.Text))
@@ -31,5 +32,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Forget both. What was dropped is learnt again."""
+    op.drop_column("instagram_sync_logs", "actor")
     op.drop_column("instagram_sync_logs", "is_retryable")
     op.drop_column("instagram_sync_logs", "lacking")
