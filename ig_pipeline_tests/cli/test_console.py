@@ -45,7 +45,7 @@ def test_one_that_is_stored_already_is_shown_and_can_be_forgotten(
         db.execute(sa.update(users).where(users.c.email == EMAIL).values(email=HOSTILE))
         db.execute(sa.update(user_tokens).values(status="reconnect_required", status_message=f"Ask {HOSTILE}"))
     engine.dispose()
-    for command in (
+    commands: tuple[tuple[str, ...], ...] = (
         ("connections", "list"),
         ("connections", "list", "--json"),
         ("connections", "export", "--email", HOSTILE),
@@ -53,10 +53,11 @@ def test_one_that_is_stored_already_is_shown_and_can_be_forgotten(
         ("doctor",),
         ("doctor", "--json"),
         ("connections", "forget", "--email", HOSTILE, "--yes"),
-    ):
+    )
+    for command in commands:
         result = run(*command, env=environment(meta))
         assert not OBEYED & set(result.output), command
-        assert "b.example" in result.output or command[1] == "forget", command
+        assert "b.example" in result.output or "forget" in command, command
     assert result.exit_code == 0, result.output
     assert "acme.studio" not in run("connections", "list").stdout
 

@@ -98,4 +98,4 @@ def site(folder: Path, *, behind_a_gate: bool = True, **settings: Any) -> Iterat
         yield built
 
 
-SIGNED_IN = {"admin_token": SecretStr(ADMIN_TOKEN)}
+SIGNED_IN: dict[str, Any] = {"admin_token": SecretStr(ADMIN_TOKEN)}

@@ -88,8 +88,8 @@ def test_an_account_of_somebody_else_or_of_nobody_is_not_found(door: FrontDoor, 
     for flags in ({"account": foreign.account_key}, {"account_id": foreign.account_id}, {"account": "nobody\x00"}):
         answer = door.client.post(BACKFILL, params={"email": EMAIL, **flags}, headers=ADMIN)
         assert (answer.status_code, answer.json()["type"]) == (404, "no_connection")
-    gone = {"email": EMAIL, "account": accounts[0]}
-    assert door.client.delete("/v1/connections/instagram", params=gone, headers=ADMIN).status_code == 200
+    first = {"email": EMAIL, "account": accounts[0]}
+    assert door.client.delete("/v1/connections/instagram", params=first, headers=ADMIN).status_code == 200
     gone = door.client.post(BACKFILL, params={"email": EMAIL, "account": accounts[0]}, headers=ADMIN)
     assert (gone.status_code, gone.json()["type"]) == (409, "not_connected")
     assert [request["account"] for request in ask(door, BACKFILL)] == accounts[1:]

@@ -1,7 +1,8 @@
 """What is limited, by what, and that no one is refused for what strangers do behind the same proxy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -34,7 +35,7 @@ def strangers(door: FrontDoor, **headers: str) -> dict[str, list[int]]:
     """Everything strangers can ask without proving anything, twice as often as they may; by purpose, the statuses."""
     client = door.another_browser()
     own = {"Origin": door.settings.effective_public_url}
-    asks = {
+    asks: dict[str, Callable[[], httpx.Response]] = {
         "token": lambda: client.get("/metrics", headers={"Authorization": "Bearer x"} | headers),
         "sign_in": lambda: client.post("/sign-in", data={"token": "x"}, headers=headers),
         "start": lambda: client.post(START, data=EMAIL, headers=own | headers),
