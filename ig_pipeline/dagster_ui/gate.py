@@ -101,7 +101,7 @@ class Gate:
         await self._app(scope, receive, self._marked(send))
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
-        """Why this is not answered at all, whoever asks."""
+        """Why this is not answered at all, signed in or not."""
         if not self._names.includes(headers):
             return FOREIGN_HOST
         if self._sign_in is None and is_forwarded(headers):

@@ -27,7 +27,7 @@ _LONGEST_TOKEN = 512
 
 
 class TokenSignIn:
-    """Lets in whoever has the admin token: a browser by a session that starts with it, a program by sending it."""
+    """Lets in those who have the admin token: a browser by a session that starts with it, a program by sending it."""
 
     def __init__(self, settings: Settings, *, sessions: Sessions, https: bool) -> None:
         self._token, self._sessions, self._https = settings.admin_token, sessions, https
