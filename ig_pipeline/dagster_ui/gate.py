@@ -6,6 +6,7 @@ has open beside the UI could wipe the grid. Plain ASGI: it also stands before We
 
 from typing import Protocol
 
+import sqlalchemy as sa
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from ig_pipeline.dagster_ui.uses import Use, use_of
+from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.web.guards import refusal
 from ig_pipeline.web.origins import WITHOUT_EFFECT, Names, is_forwarded
 
@@ -41,6 +43,15 @@ NOT_SIGNED_IN = (
     "This needs the admin token.",
     "Sign in at /sign-in, or send `Authorization: Bearer …` with the value of IG_PIPELINE_ADMIN_TOKEN.",
 )
+NO_SESSIONS = (
+    503,
+    "database_unavailable",
+    "The database that knows who is signed in does not answer.",
+    "Try again in a few seconds; programs that bring the token are served.",
+)
+NO_DATABASE = (DatabaseError, sa.exc.OperationalError, sa.exc.TimeoutError)
+"""What asking for a session raises when it cannot be asked."""
+
 Refusal = tuple[int, str, str, str]
 
 
@@ -83,13 +94,14 @@ class Gate:
             if scope["type"] == "http" and self._sign_in.claims(scope["path"]):
                 await self._sign_in(scope, receive, self._marked(send))
                 return
-            if use_of(scope["path"]) is not Use.INFO and not await self._sign_in.admits(HTTPConnection(scope)):
-                await _answer(scope, receive, self._marked(send), self._invitation(scope, headers))
+            turned_away = await self._turn_away(scope, headers)
+            if turned_away is not None:
+                await _answer(scope, receive, self._marked(send), turned_away)
                 return
         await self._app(scope, receive, self._marked(send))
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
-        """Why this is not answered at all, whoever asks."""
+        """Why this is not answered at all, signed in or not."""
         if not self._names.includes(headers):
             return FOREIGN_HOST
         if self._sign_in is None and is_forwarded(headers):
@@ -115,11 +127,18 @@ class Gate:
             case _:
                 return None if method in WITHOUT_EFFECT else METHOD
 
-    def _invitation(self, scope: Scope, headers: Headers) -> Response:
-        wants_page = "text/html" in headers.get("accept", "")
-        if self._sign_in is not None and scope["type"] == "http" and wants_page:
-            return self._sign_in.invite(HTTPConnection(scope))
-        return refusal(*NOT_SIGNED_IN)
+    async def _turn_away(self, scope: Scope, headers: Headers) -> Response | None:
+        """What those get who have to sign in first; None for those who have, and for what is open to all."""
+        if self._sign_in is None or use_of(scope["path"]) is Use.INFO:
+            return None
+        connection = HTTPConnection(scope)
+        try:
+            if await self._sign_in.admits(connection):
+                return None
+        except NO_DATABASE:
+            return refusal(*NO_SESSIONS)
+        wants_page = scope["type"] == "http" and "text/html" in headers.get("accept", "")
+        return self._sign_in.invite(connection) if wants_page else refusal(*NOT_SIGNED_IN)
 
     def _marked(self, send: Send) -> Send:
         """`send` that says with every answer: in no frame, to no other site."""

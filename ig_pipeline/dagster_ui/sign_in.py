@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from ig_pipeline.dagster_ui.gate import NO_DATABASE, NO_SESSIONS
 from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline.web.access import bearer_of, same
 from ig_pipeline.web.cookies import OPERATOR, end_session, session_of, set_session
@@ -26,7 +27,7 @@ _LONGEST_TOKEN = 512
 
 
 class TokenSignIn:
-    """Lets in whoever has the admin token: a browser by a session that starts with it, a program by sending it."""
+    """Lets in those who have the admin token: a browser by a session that starts with it, a program by sending it."""
 
     def __init__(self, settings: Settings, *, sessions: Sessions, https: bool) -> None:
         self._token, self._sessions, self._https = settings.admin_token, sessions, https
@@ -39,7 +40,7 @@ class TokenSignIn:
                 Route("/sign-out", self._leave, methods=["GET", "POST"]),
                 Mount(_FILES.rstrip("/"), StaticFiles(directory=STATIC)),
             ],
-            exception_handlers={HTTPException: _refuse},
+            exception_handlers={HTTPException: _refuse, **dict.fromkeys(NO_DATABASE, _unavailable)},
         )
         self._app.router.redirect_slashes = False
 
@@ -95,6 +96,10 @@ class TokenSignIn:
 def _text(form: FormData, name: str) -> str:
     value = form.get(name)
     return value if isinstance(value, str) else ""
+
+
+async def _unavailable(_request: Request, _error: Exception) -> Response:
+    return refusal(*NO_SESSIONS)
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

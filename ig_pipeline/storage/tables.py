@@ -286,7 +286,7 @@ oauth_states = sa.Table(
     sa.Index(None, "created_at"),
 )
 
-# Browsers that signed in. Only a hash of a session's id: whoever reads the table can use none of them.
+# Browsers that signed in. Only a hash of a session's id: reading the table opens none of them.
 web_sessions = sa.Table(
     "web_sessions",
     metadata,

@@ -95,7 +95,7 @@ def security_headers(dialog_hosts: Iterable[str], *, https: bool) -> dict[str, s
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         # The callback's address holds code and state. Pages themselves say `same-origin`: a form that may not say
-        # where it comes from is a stranger's.
+        # where it comes from is foreign.
         "referrer-policy": "no-referrer",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",

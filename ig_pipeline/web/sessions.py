@@ -47,7 +47,7 @@ class Sessions:
             return web_sessions.is_open(db, session_id, role=self._role, now=self._clock())
 
     def end(self, cookie: str | None) -> None:
-        """End this cookie's session, whoever holds a copy of it."""
+        """End this cookie's session, and every copy of the cookie with it."""
         session_id = self._id_in(cookie)
         if session_id is not None:
             with self._engine.begin() as db:

@@ -109,6 +109,17 @@ def test_what_is_stored_of_a_session_opens_none(ui: Site) -> None:
         assert httpx.get(f"{ui.address}/runs", headers={"Cookie": f"ig_operator={value}"}).status_code == 401
 
 
+def test_while_the_database_is_away_people_are_told_so_and_programs_served(ui: Site) -> None:
+    sign_in(ui)
+    engine = open_engine(ui.settings.effective_database_url)
+    with engine.begin() as db:
+        db.execute(sa.text("alter table web_sessions rename to away"))
+    engine.dispose()
+    for answer in (ui.ask(COUNT), ui.client.get("/runs", headers=PAGE), sign_in(ui)):
+        assert (answer.status_code, answer.json()["type"]) == (503, "database_unavailable")
+    assert httpx.post(f"{ui.address}/graphql", json={"query": COUNT}, headers=ADMIN).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "dagster.example.com", ""])
 def test_without_the_token_the_ui_listens_on_loopback_only(host: str) -> None:
     with pytest.raises(AddressRefusedError, match="IG_PIPELINE_ADMIN_TOKEN"):

@@ -7,6 +7,7 @@ from typing import TypeVar
 import anyio
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from pydantic import SecretStr
 
 from ig_pipeline.storage.connections import by_account_key, mark_initial_backfill_requested
 from ig_pipeline.sync.engine import open_services
@@ -16,9 +17,11 @@ from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.tours.browser import chromium, installed_chromium, new_page
 from ig_pipeline_tests.tours.web_tour import complaints_of, connect
-from ig_pipeline_tests.web.front_door import FrontDoor
+from ig_pipeline_tests.web.front_door import API_TOKEN, FrontDoor, front_door
 
 WHO = "acme.studio"
+# Neither loopback nor with TLS: to such a name browsers do not say how a page is related to what it asks.
+NAME = "insights.test"
 T = TypeVar("T")
 
 pytestmark = [
@@ -34,7 +37,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as started:
+    with chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1") as started:
         yield started
 
 
@@ -98,3 +101,20 @@ def test_without_javascript_everything_is_there_to_read(browser: Browser, door_o
     page.get_by_role("link", name=WHO).click()
     expect(page.get_by_role("heading", name=WHO)).to_be_visible()
     page.context.close()
+
+
+def test_our_forms_are_known_as_ours_without_tls_too(browser: Browser, small_on_sqlite: SmallWorld) -> None:
+    with front_door(small_on_sqlite, api_token=SecretStr(API_TOKEN), allowed_hosts=(NAME,)) as door:
+        page = new_page(browser)
+        page.goto(f"http://{NAME}:{door.port}/")
+        page.get_by_label("API token").fill(API_TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="thirty days")).to_be_visible()
+        page.get_by_label("Email").fill("owner@acme.example")
+        page.locator(".connect button").click()
+        expect(page.get_by_role("button", name="Continue")).to_be_visible()
+        page.goto(f"http://{NAME}:{door.port}/connect?email=owner@acme.example")
+        expect(page.get_by_text("owner@acme.example")).to_be_visible()
+        page.get_by_role("button", name="continue").click()
+        expect(page.locator('input[name="as"]').first).to_be_visible()
+        page.context.close()
