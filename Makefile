@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 ONCE ?=
 PORT ?=
 RECORDINGS ?=
+AT ?=
+FULL ?=
 export PYTHON
 # Where it is set, each of our processes would compile Dagster anew: a second each.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # An upgrade of the system may take the environment's interpreter away.
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
-.PHONY: help setup setup-dev demo test check lint types docs constraints clean
+.PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
 .PHONY: fidelity tour tour-web bench-first-chart bench-media bench-web chaos-media chaos-dagster
 
 help: ## what can be made
@@ -34,6 +36,9 @@ demo: setup ## simulator, database, Dagster and its UI, three accounts (ONCE=1: 
 
 test: setup-dev ## the whole suite, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-clock: setup-dev ## tests that look at the clock, at schedules' minutes, clock changes, year's ends (AT=new_year; FULL=1: all tests)
+	@$(BIN)/python -m ig_pipeline_tests.clock_runs $(if $(AT),--at $(AT)) $(if $(FULL),--full)
 
 lint: setup-dev ## ruff and the import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

@@ -19,15 +19,20 @@ import dagster as dg
 import httpx
 import psutil
 import sqlalchemy as sa
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
 from ig_pipeline.cli.children import Children, stop_signals
-from ig_pipeline.cli.dagster_home import environment
-from ig_pipeline.cli.dagster_stack import unfinished_runs
+from ig_pipeline.cli.dagster_home import environment, prepare_home
+from ig_pipeline.cli.dagster_stack import LOCATION, unfinished_runs
 from ig_pipeline.cli.front_door import start_web
 from ig_pipeline.cli.ports import free_port
 from ig_pipeline.cli.up import Running, prepare_databases, running_stack
 from ig_pipeline.clock import utc_now
+from ig_pipeline.definitions import build
 from ig_pipeline.defs.reporting import dagster_instance
+from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_logs, sync_requests, tables
@@ -37,7 +42,8 @@ from ig_pipeline.storage.overview import standings
 from ig_pipeline_tests.cli.up_process import wait_for
 from ig_pipeline_tests.web.front_door import ADMIN, ADMIN_TOKEN, START, agree
 
-# Ten in the morning: no midnight comes near, and Dagster's grid, which has a clock of its own, is in the same day.
+# Ten in the morning: no midnight comes near, and Dagster's grid, which has a clock of its own, is in the same day; if
+# midnight strikes there meanwhile, this day is still in it.
 BEGIN_HOUR = 10
 # All of it takes seconds on an idle machine; one with other work to do has been seen to need forty times that.
 PATIENCE_S = 900.0
@@ -265,12 +271,25 @@ def deployment(folder: Path, *, accounts: int, latency: float = 20.0) -> Iterato
         values = {"graph_url": url, "app_id": app["app_id"], "app_secret": app["app_secret"], "web_port": free_port()}
         fields = {**values, "admin_token": ADMIN_TOKEN, "public_requests_per_minute": 10_000}
         settings = Settings.model_validate({"data_dir": folder / "data", **fields})
+        _stop_schedules(settings)
         start_web(children, settings)
         engine = open_engine(settings.effective_database_url)
         stack.callback(engine.dispose)
         built = Deployment(settings, engine, clock_file, lines)
         stack.callback(built.stop_dagster)
         yield built
+
+
+def _stop_schedules(settings: Settings) -> None:
+    """As the switch in Dagster's UI does, before Dagster starts: schedules go by its own clock, not by this one."""
+    location = GrpcServerCodeLocationOrigin(host="localhost", socket="none", location_name=LOCATION)
+    repository = build(Pipeline()).get_repository_def()
+    with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
+        for schedule in repository.schedule_defs:
+            origin = RemoteRepositoryOrigin(location, repository.name).get_instigator_origin(schedule.name)
+            times = ScheduleInstigatorData(schedule.cron_schedule)
+            state = InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, times)
+            instance.add_instigator_state(state)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ import yaml
 from pydantic import SecretStr
 
 from ig_pipeline.cli.ports import free_port
-from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
+from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.results import ASSETS
 from ig_pipeline.vault.cipher import new_key
 from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
+from ig_pipeline_tests.cli.truth import assert_true
 from ig_pipeline_tests.cli.up_process import UpProcess, alive, wait_for
+from ig_pipeline_tests.clock_runs import shifting
 from ig_pipeline_tests.postgres import PostgresServer
 from ig_pipeline_tests.web.front_door import (
     ADMIN,
@@ -96,6 +98,7 @@ def container(variables: Mapping[str, str], *, data: Path, postgres_port: int) -
         **{name: here(value) for name, value in PIPELINE["environment"].items()},
         "IG_PIPELINE_DATA_DIR": str(data),
         "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        **shifting.variables(),
     }
     public = env["IG_PIPELINE_PUBLIC_URL"]
     env["IG_PIPELINE_PUBLIC_URL"] = here(public)
@@ -133,10 +136,17 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     postgres.execute(f"drop role {user}")
 
 
+@contextmanager
+def opened(url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(SecretStr(url))
+    yield engine
+    engine.dispose()
+
+
 def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
     tmp_path: Path, database: str, postgres: PostgresServer
 ) -> None:
-    data = tmp_path / "data"
+    data, since = tmp_path / "data", datetime.now(UTC)
     with ExitStack() as stack:
         meta = stack.enter_context(running_simulator(World(accounts=1), latency=0.02))
         (account,) = meta.world.accounts
@@ -170,16 +180,22 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
         answer = browser.get(agree(dialog.headers["location"], account.username))
         assert answer.json() == {"connected": True, "provider": "instagram", "backfill_started": True}
 
-        def days() -> dict[str, tuple[int, int]] | None:
-            answer = browser.get("/v1/metrics/timeline/month", params={"email": email, "days": 30}, headers=READER)
+        def days() -> dict[date, tuple[int | None, int | None]] | None:
+            # One more than were filled: at midnight the last one begins to wait for its night.
+            answer = browser.get("/v1/metrics/timeline/month", params={"email": email, "days": 31}, headers=READER)
             month = answer.raise_for_status().json()["timeline"]
-            filled = {day["date"]: (day["reach"], day["engagement"]) for day in month if day["reach"] is not None}
+            filled = {
+                date.fromisoformat(day["date"]): (day["reach"], day["engagement"])
+                for day in month
+                if day["reach"] is not None
+            }
             return filled if len(filled) == 30 else None
 
         filled = wait_for(days, what="thirty days")
-        now = datetime.now(UTC)
-        window = [instagram_day(now) - timedelta(days=n) for n in range(1, 31)]
-        assert filled == {str(day): (account.reach(day, now), account.engagement(day, now)) for day in window}
+        engine = stack.enter_context(opened(database))
+        with engine.connect() as db:
+            (connection,) = list_connections(db)
+        assert_true(account, connection, filled, since=since)
         assert [run["status"] for run in up.finished_runs(1)] == ["SUCCESS"]
         assert {asset: up.materialized(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, 30)
 
@@ -188,11 +204,9 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
         assert up.stop(signal.SIGTERM) == 0
         assert not alive(family)
     assert not list(data.rglob("*.db")), "everything is in PostgreSQL"
-    engine = open_engine(SecretStr(database))
-    with engine.connect() as db:
+    with opened(database) as engine, engine.connect() as db:
         tables = sa.inspect(db).get_table_names()
         rows = {name: db.execute(sa.text(f'select t::text from "{name}" t')).scalars().all() for name in tables}
-    engine.dispose()
     assert len(rows["dynamic_partitions"]) == len(rows["user_tokens"]) == 1
     secrets = {name: variables[name] for name in variables if re.search("PASSWORD|SECRET|_TOKEN|KEY", name)}
     output = "\n".join([up.output, *(row for table in rows.values() for row in table)])

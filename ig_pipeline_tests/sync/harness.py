@@ -125,8 +125,14 @@ class SmallWorld:
             )
 
     def connect_all(self) -> list[str]:
-        """Connect every account of the world, each with an owner of its own; their keys."""
-        return [self.connect(a.username, email=f"{a.username}@b.example").account_key for a in self.world.accounts]
+        """Connect every account of the world, each with an owner of its own; their keys.
+
+        Their tokens have no end: commands have the real clock, by which one of this clock's may be over.
+        """
+        return [
+            self.connect(account.username, email=f"{account.username}@b.example", expires_in=None).account_key
+            for account in self.world.accounts
+        ]
 
     def connection(self, account_key: str) -> Connection:
         with self.engine.connect() as db:
