@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.ports import free_port
 from ig_pipeline.graph_api.client import GraphClient
+from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.settings import Settings
