@@ -231,6 +231,7 @@ def test_a_token_six_days_from_its_end_is_refreshed_by_the_schedules_run_and_one
     assert {evaluation.check_name for evaluation in evaluations} == {
         "every_token_outlives_the_week",
         "every_account_can_be_read",
+        "every_connection_works",
     }
     assert all(evaluation.passed for evaluation in evaluations)
 
