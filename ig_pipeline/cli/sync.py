@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 
 import click
 import sqlalchemy as sa
@@ -61,7 +61,8 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     settings = load_settings()
     with open_database(settings) as engine:
         chosen = _chosen(engine, accounts)
-    cells = _cells(settings, chosen, days, with_first_days=everyone)
+    began = utc_now()  # midnight may strike before the end
+    cells = _cells(settings, chosen, days, with_first_days=everyone, now=began)
     if not any(cells.values()):
         click.echo("Nothing to do: no connected account, or no day since IG_PIPELINE_FIRST_DAY.", err=True)
         return
@@ -74,7 +75,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
         # Stopped or not: what was written is in the grid too.
         tell_grid(settings, results)
     with open_database(settings) as engine, engine.begin() as db:
-        note_first_history(db, chosen, results, settings=settings, now=utc_now())
+        note_first_history(db, chosen, results, settings=settings, now=began)
     summaries = summarise(results)
     if as_json:
         print_json([summary.as_dict() for summary in summaries])
@@ -113,10 +114,9 @@ def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[Connection]:
 
 
 def _cells(
-    settings: Settings, chosen: Sequence[Connection], days: int, *, with_first_days: bool
+    settings: Settings, chosen: Sequence[Connection], days: int, *, with_first_days: bool, now: datetime
 ) -> dict[str, list[date]]:
     """The days of each account, oldest first; none where no complete day lies in the grid."""
-    now = utc_now()
     window = initial_window(instagram_day(now), days, first_day=settings.first_day)
     first = first_window(settings, now) if with_first_days else None
     cells: dict[str, list[date]] = {}

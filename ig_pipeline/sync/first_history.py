@@ -54,6 +54,7 @@ def note_first_history(
 ) -> None:
     """Mark the first backfill as asked for where `results` settled all of its days: nobody need ask for it again.
 
+    `now`: when the sync that they are of began, for that decided which days those are.
     What was put off, or failed for a moment's reason, is not settled: where no Dagster runs, only the next sync that
     finds the mark missing brings it.
     """

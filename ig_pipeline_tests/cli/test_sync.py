@@ -1,5 +1,6 @@
 """`sync`, `timeline`, `tokens` and `keys` from beginning to end, against a simulated Instagram."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.sync import exit_code
-from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.overview import standings
@@ -17,12 +18,14 @@ from ig_pipeline.storage.tokens import read
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
 from ig_pipeline_tests.cli.conftest import Run
+from ig_pipeline_tests.cli.truth import assert_day
 
 DAYS = 4
 
 
 def test_what_sync_writes_timeline_shows_and_both_are_the_truth(run: Run, meta: RunningSimulator) -> None:
     connect(run, meta, "acme.studio")
+    since = datetime.now(UTC)
     done = run("sync", "--account", "acme.studio", "--days", str(DAYS), "--json", env=environment(meta))
     assert done.exit_code == ExitCode.OK, done.output
     (summary,) = json.loads(done.stdout)
@@ -30,14 +33,14 @@ def test_what_sync_writes_timeline_shows_and_both_are_the_truth(run: Run, meta: 
     assert summary["metrics_inserted"]["reach"] == DAYS
     document = json.loads(run("timeline", "--email", EMAIL, "--days", str(DAYS), "--json").stdout)
     days = document["accounts"][0]["days"]
-    now = datetime.now(UTC)
-    account, last = meta.world.account("acme.studio"), instagram_day(now) - timedelta(days=1)
+    account, last = meta.world.account("acme.studio"), datetime.fromisoformat(days[-1]["date"]).date()
+    assert last in [last_complete_day(at) for at in (since, datetime.now(UTC))]
     assert [row["date"] for row in days] == [(last - timedelta(days=n)).isoformat() for n in range(DAYS)][::-1]
     settled = [row for row in days if row["date"] < (last - timedelta(days=2)).isoformat()]
     assert settled
     for row in settled:
         day = datetime.fromisoformat(row["date"]).date()
-        assert (row["reach"], row["engagement"]) == (account.reach(day, now), account.engagement(day, now))
+        assert_day(account, day, (row["reach"], row["engagement"]), since=since)
 
 
 def test_without_dagster_sync_all_fetches_the_first_days_of_an_account_that_is_new(
@@ -52,6 +55,18 @@ def test_without_dagster_sync_all_fetches_the_first_days_of_an_account_that_is_n
     assert first_backfill(tmp_path) == ("done", DAYS)
     second = run("sync", "--all", "--days", "1", "--json", env=given)
     assert json.loads(second.stdout)[0]["metrics_inserted"]["reach"] == 1
+
+
+def test_first_days_that_were_fetched_across_midnight_need_not_be_fetched_again(
+    run: Run, meta: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(run, meta, "acme.studio")
+    looks = itertools.count()
+    # Each look at the clock is a day after the one before.
+    monkeypatch.setattr("ig_pipeline.cli.sync.utc_now", lambda: datetime.now(UTC) + timedelta(days=next(looks)))
+    given = environment(meta) | {"IG_PIPELINE_INITIAL_BACKFILL_DAYS": str(DAYS)}
+    assert run("sync", "--all", "--days", "1", env=given).exit_code == ExitCode.OK
+    assert first_backfill(tmp_path) == ("done", DAYS)
 
 
 def test_a_sync_of_fewer_days_leaves_the_first_backfill_to_be_done(

@@ -19,7 +19,13 @@ def assert_true(account: Account, connection: Connection, days: Days, *, since: 
     assert first is not None
     assert last == first + timedelta(days=29)
     assert sorted(days) == [first + timedelta(days=n) for n in range(30)]
+    for day, numbers in days.items():
+        assert_day(account, day, numbers, since=since)
+
+
+def assert_day(account: Account, day: date, numbers: tuple[int | None, int | None], *, since: datetime) -> None:
+    """`numbers` are (reach, engagement) of `day` as the API gave them between `since` and now."""
+    reach, engagement = numbers
     moments = since, datetime.now(UTC)
-    for day, (reach, engagement) in days.items():
-        assert reach in [account.reach(day, at) for at in moments], day
-        assert engagement in [account.engagement(day, at) for at in moments], day
+    assert reach in [account.reach(day, at) for at in moments], day
+    assert engagement in [account.engagement(day, at) for at in moments], day

@@ -119,7 +119,7 @@ def outcome(folder: Path, clock: Mapping[str, str], at: datetime, choice: str) -
     subprocess.run(
         [sys.executable, "-m", "pytest", "-p", plugin.__name__, "-q", "--rootdir", folder, "-c", os.devnull, folder],
         cwd=ROOT,
-        env={**os.environ, **clock, **told, "TZ": "UTC"},
+        env={**os.environ, **clock, **told, "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         timeout=90,
         check=False,
