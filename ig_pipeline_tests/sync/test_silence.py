@@ -69,6 +69,20 @@ def refused(message: str, *, code: int = 100, **more: object) -> httpx.Response:
     return httpx.Response(400, json={"error": {"message": message, "type": "OAuthException", "code": code, **more}})
 
 
+def with_rows(change: Callable[[list[Any]], None]) -> Answer:
+    """Pages of posts with their rows changed, those of more than three posts."""
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if not request.url.path.endswith("/media"):
+            return None
+        page = httpx.get(request.url, headers=request.headers).json()
+        if len(page["data"]) > 3:
+            change(page["data"])
+        return httpx.Response(200, content=json.dumps(page))
+
+    return answer
+
+
 # ---- silence ---------------------------------------------------------------------------------------------------------
 
 
@@ -402,16 +416,11 @@ async def test_days_that_are_listed_whole_before_a_walk_breaks_off_are_kept(smal
 async def test_an_odd_row_costs_one_more_call_and_no_day(small: SmallWorld) -> None:
     small.connect(KEY)
 
-    def odd(request: httpx.Request) -> httpx.Response | None:
-        if not request.url.path.endswith("/media"):
-            return None
-        answer = httpx.get(request.url, headers=request.headers).json()
-        if len(answer["data"]) > 3:
-            del answer["data"][3]["timestamp"]
-            answer["data"][2]["children"] = None
-        return httpx.Response(200, content=json.dumps(answer))
+    def odd(rows: list[Any]) -> None:
+        del rows[3]["timestamp"]
+        rows[2]["children"] = None
 
-    results = await sync_over(small, odd)
+    results = await sync_over(small, with_rows(odd))
     assert {result.status for result in results} == {"complete"}
     assert small.daily(KEY) == small.truth(KEY, small.window())
 
@@ -419,15 +428,10 @@ async def test_an_odd_row_costs_one_more_call_and_no_day(small: SmallWorld) -> N
 async def test_a_row_that_cannot_be_read_at_all_is_told_on_its_day(small: SmallWorld) -> None:
     small.connect(KEY)
 
-    def odd(request: httpx.Request) -> httpx.Response | None:
-        if not request.url.path.endswith("/media"):
-            return None
-        answer = httpx.get(request.url, headers=request.headers).json()
-        if len(answer["data"]) > 3:
-            answer["data"][3] = None
-        return httpx.Response(200, content=json.dumps(answer))
+    def odd(rows: list[Any]) -> None:
+        rows[3] = None
 
-    results = await sync_over(small, odd)
+    results = await sync_over(small, with_rows(odd))
     partial = [r for r in results if r.status == "partial"]
     assert {(r.asset, r.lacking) for r in partial} == {
         ("media_engagement", ("posts",)),
@@ -440,8 +444,9 @@ async def test_a_row_that_cannot_be_read_at_all_is_told_on_its_day(small: SmallW
     assert small.daily(KEY) == small.truth(KEY, small.window())
 
 
-async def test_a_day_whose_first_window_holds_a_marker_is_found_by_it(small: SmallWorld) -> None:
-    """One refusal of one day's totals by a permission, among successes, costs that day alone."""
+async def test_a_permission_refused_for_one_day_among_successes_costs_that_day_until_the_next_try(
+    small: SmallWorld,
+) -> None:
     small.connect(KEY)
     third = small.window(5)[2]
     marker = f"since={total_value_window(third)[0]}"
