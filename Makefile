@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
 .PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
-.PHONY: fidelity tour tour-web bench-first-chart bench-media bench-web chaos-media chaos-dagster
+.PHONY: fidelity tour tour-web bench-first-chart bench-media bench-web chaos-storm chaos-media chaos-dagster
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-media: setup-dev ## downloads against curl, and their memory
 
 bench-web: setup-dev ## 200 requests/s of status and timeline, 1,000 accounts x 365 days on PostgreSQL, a whole night beside
 	@$(BIN)/python -m ig_pipeline_tests.bench.web
+
+chaos-storm: setup-dev ## thirty days of twenty accounts with 5, 20 and 50 % of all calls going wrong: are rows and cells the truth? (SEED=7 ACCOUNTS=5)
+	@$(BIN)/python -m ig_pipeline_tests.chaos.storm
 
 chaos-media: setup-dev ## media backfills killed, database gone, disk full, store refusing: is the library whole each time?
 	@$(BIN)/python -m ig_pipeline_tests.chaos.media

@@ -1,12 +1,9 @@
 """Calls go wrong in every way a call can: the truth in the end, no day whole that lacks something, bounded calls."""
 
-from datetime import timedelta
-
 import pytest
 
-from ig_pipeline.graph_api.days import days_between
 from ig_pipeline.simulator.faults import STORM, FaultPlan, FaultRule, Faults
-from ig_pipeline.storage import sync_requests
+from ig_pipeline_tests.chaos.storm import completed_by_itself
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = [pytest.mark.anyio, sqlite_only]
@@ -38,21 +35,3 @@ async def test_a_storm_ends_in_the_truth_within_twice_the_calls_of_a_calm_run(
         assert small.daily(key) == small.truth(key, small.window()), key
         assert small.insights(key) == small.true_insights(key, small.window()), key
         assert small.calls_of(key) <= 2 * calm[key], key
-
-
-async def completed_by_itself(small: SmallWorld) -> None:
-    """What a limit has put off, as the sensor of requests takes it up when its time has come."""
-    today = small.today
-    while True:
-        with small.engine.begin() as db:
-            waiting = [request for request in sync_requests.recent(db) if request.status == "queued"]
-            if not waiting:
-                return
-            small.clock.now = max(small.clock(), max(request.not_before for request in waiting) + timedelta(seconds=1))
-            assert small.today == today
-            for request in waiting:
-                sync_requests.mark_launched(db, request.id, run_id=None, now=small.clock())
-        async with small.services_over(lambda request: None) as services:
-            for request in waiting:
-                days = days_between(request.first, request.last)
-                await small.sync_with(services, {request.account_key: days}, assets=request.options["assets"])
