@@ -15,7 +15,7 @@ from ig_pipeline.cli.console import chart_width
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_logs
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.connections import Connection, by_id
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.timeline import account_timeline
 from ig_pipeline.sync.plan import Window
@@ -37,7 +37,7 @@ def watch(
     *,
     check: Callable[[], None],
 ) -> None:
-    """Return when every account has every day of `window`. Raises `DemoFailedError`, and what `check` raises."""
+    """Return when every account has every day of `days_wanted`. Raises `DemoFailedError`, and what `check` raises."""
     engine = open_engine(settings.effective_database_url)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     began, last_news, before = utc_now(), time.monotonic(), -1
@@ -48,7 +48,7 @@ def watch(
             while True:
                 check()
                 with reading(engine) as db:
-                    done = {c.account_key: days_done(db, c, window) for c in connections}
+                    done = {c.account_key: days_done(db, c, days_wanted(db, c, window)) for c in connections}
                     failures = [f for f in sync_logs.recent_failures(db, limit=5) if f.started_at >= began]
                 for key, days in done.items():
                     progress.update(bars[key], completed=days)
@@ -67,21 +67,32 @@ def watch(
         engine.dispose()
 
 
+def days_wanted(db: sa.Connection, connection: Connection, planned: Window) -> Window:
+    """The days to wait for, of the connection as it was when the demo began: of its first backfill, or as `planned`.
+
+    Dagster asks for a first backfill some seconds after the days were planned, and midnight may strike between.
+    """
+    if connection.initial_backfill_requested_at is not None:
+        return planned
+    asked = by_id(db, connection.id)
+    first, last = asked.initial_backfill_first, asked.initial_backfill_last
+    return planned if first is None or last is None else Window(first, last)
+
+
 def days_done(db: sa.Connection, connection: Connection, window: Window) -> int:
     """How many days of `window` are in `metrics`."""
     return len(sync_logs.days_written(db, connection, "daily_metrics", first=window.first, last=window.last))
 
 
 def show(console: Console, settings: Settings, connections: Sequence[Connection], window: Window) -> None:
-    """Each account's sums, and the days of the first one as chart and table."""
+    """Each account's sums, and the days of the first one as chart and table: those that were waited for."""
     engine = open_engine(settings.effective_database_url)
+    days = {}
     with reading(engine) as db:
-        days = {
-            connection.account_key: days_of(
-                account_timeline(db, connection.u_id, connection.account_id, first=window.first, last=window.last)
-            )
-            for connection in connections
-        }
+        for connection in connections:
+            shown = days_wanted(db, connection, window)
+            frame = account_timeline(db, connection.u_id, connection.account_id, first=shown.first, last=shown.last)
+            days[connection.account_key] = days_of(frame)
     engine.dispose()
     for key, rows in days.items():
         console.print(f"[bold]{key}[/]: {timeline_summary(rows)}")
