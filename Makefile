@@ -48,7 +48,7 @@ types: setup-dev ## mypy, strict
 
 check: lint types test ## what CI runs
 
-docs: setup-dev ## README's tables and the picture of the imports in docs/architecture.md, from the code
+docs: setup-dev ## the tables and the picture of the imports in docs/, from the code
 	@$(BIN)/python -m ig_pipeline_tests.readme_blocks
 
 constraints: ## pin what pyproject.toml allows today (needs uv)

@@ -142,8 +142,8 @@ class Settings(BaseModel):
     start_link_key: SecretStr | None = Field(
         None,
         description=(
-            "Key your app signs start links with, 32 characters or more; README has the three lines. Empty: people "
-            "are asked on a page whether the address is theirs."
+            "Key your app signs start links with, 32 characters or more; docs/web_service.md has the three lines. "
+            "Empty: people are asked on a page whether the address is theirs."
         ),
     )
     public_requests_per_minute: int = Field(

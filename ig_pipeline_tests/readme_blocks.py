@@ -3,7 +3,7 @@
 `make docs` writes them, `test_docs` compares. Prose is written by hand.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -14,7 +14,8 @@ from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline_tests.import_picture import package_imports, picture
 
 README = Path(__file__).parent.parent / "README.md"
-ARCHITECTURE = README.parent / "docs" / "architecture.md"
+DOCS = README.parent / "docs"
+ARCHITECTURE = DOCS / "architecture.md"
 
 
 def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -29,16 +30,14 @@ def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Itera
             yield " ".join((*path, name)), command
 
 
-def blocks(page: Path = README) -> dict[str, str]:
-    """Name → the Markdown between `<!-- name -->` and `<!-- /name -->` of a page."""
-    if page == ARCHITECTURE:
-        return {"imports": picture(package_imports())}
-    return {"commands": _commands(), "exit codes": _exit_codes(), "settings": _settings()}
+def filled(page: Path, text: str | None = None) -> str:
+    """The page's text with every block as it should be. Raises `ValueError` when a marker is missing.
 
-
-def filled(text: str, made: Mapping[str, str] | None = None) -> str:
-    """`text` with every block as it should be, README.md's by default. Raises `ValueError` when a marker is missing."""
-    for name, block in (blocks() if made is None else made).items():
+    `text`: instead of what stands in the file.
+    """
+    text = page.read_text() if text is None else text
+    for name, make in PAGES[page].items():
+        block = make()
         before, start, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         if not start or not end:
@@ -78,6 +77,14 @@ def first_sentence(command: click.Command) -> str:
     return paragraph.split(". ")[0].rstrip(".") + "."
 
 
+PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    DOCS / "commands.md": {"commands": _commands, "exit codes": _exit_codes},
+    DOCS / "settings.md": {"settings": _settings},
+    ARCHITECTURE: {"imports": lambda: picture(package_imports())},
+}
+"""Page → name → what makes the Markdown between its `<!-- name -->` and `<!-- /name -->`."""
+
+
 if __name__ == "__main__":
-    for path in (README, ARCHITECTURE):
-        path.write_text(filled(path.read_text(), blocks(path)))
+    for path in PAGES:
+        path.write_text(filled(path))

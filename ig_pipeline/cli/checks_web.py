@@ -47,7 +47,7 @@ def _check_public(settings: Settings) -> Iterator[Finding]:
         yield warn(
             _LINKS,
             "your app cannot sign any, so people confirm their address on a page first",
-            "Set IG_PIPELINE_START_LINK_KEY (`openssl rand -hex 32`); README, Connecting people, has the three lines.",
+            "Set IG_PIPELINE_START_LINK_KEY (`openssl rand -hex 32`); docs/web_service.md has the three lines.",
         )
     else:
         yield ok(_LINKS, "signed by your app")

@@ -1,4 +1,4 @@
-"""What a command's exit code says, in one table; README shows the same.
+"""What a command's exit code says, in one table; docs/commands.md shows the same.
 
 Codes only; which error becomes which code is `failures`'s.
 """

@@ -26,7 +26,7 @@ class StartLinkError(Exception):
 
 
 def sign_start_link(key: SecretStr, *, email: str, expires: int) -> str:
-    """The signature of a link for `email`, good until `expires` (Unix time): what README's three lines make."""
+    """The signature of a link for `email`, good until `expires` (Unix time); see docs/web_service.md."""
     message = f"start:{email}:{expires}".encode("utf-8", "surrogatepass")
     return hmac.new(key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
 

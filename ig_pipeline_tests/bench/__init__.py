@@ -1,1 +1,1 @@
-"""Measurements the README quotes; each prints the machine and exits non-zero when it falls short."""
+"""Measurements the documentation quotes; each prints the machine and exits non-zero when it falls short."""

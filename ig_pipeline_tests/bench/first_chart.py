@@ -141,7 +141,7 @@ def _steps(settings: Settings, engine: sa.Engine, connection: Connection, began:
 
 
 def report(rounds: list[Round], *, load: float) -> str:
-    """What the README quotes. `load`: the machine's own load before, as it spoils the figures."""
+    """What docs/how_it_works.md quotes. `load`: the machine's own load before, as it spoils the figures."""
     whole = [each.whole for each in rounds]
     parts = {
         "the sensor notices the row": [each.noticed for each in rounds],

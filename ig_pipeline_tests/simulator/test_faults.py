@@ -140,12 +140,12 @@ def test_a_plan_can_come_from_a_file(tmp_path: Path) -> None:
     assert "faults.0.kinds" in result.output
 
 
-def test_the_plan_in_the_readme_can_be_read() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    [plan] = re.findall(r"```yaml\n(seed: .*?)```", readme, re.DOTALL)
+def test_the_plan_in_the_documentation_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    [plan] = re.findall(r"```yaml\n(seed: .*?)```", page, re.DOTALL)
     read = read_plan(yaml.safe_load(plan))
     assert [len(rule.kinds) for rule in read.faults] == [len(STORM), 1]
-    assert {22: "twenty-two"}[len(STORM)] in readme
+    assert {22: "twenty-two"}[len(STORM)] in page
 
 
 def test_a_batch_answers_each_part_and_each_part_counts(ask: Asker) -> None:

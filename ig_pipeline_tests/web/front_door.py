@@ -71,7 +71,7 @@ class FrontDoor:
 
 
 def signed_link(email: str, *, key: str = START_LINK_KEY, now: float | None = None, good_for: int = 600) -> str:
-    """Path and query of a start link, made as README tells a back end to."""
+    """Path and query of a start link, made as docs/web_service.md tells a back end to."""
     expires = int(time.time() if now is None else now) + good_for
     signature = hmac.new(key.encode(), f"start:{email}:{expires}".encode(), hashlib.sha256).hexdigest()
     return f"{START}?{urlencode({'email': email, 'expires': expires, 'signature': signature})}"

@@ -25,7 +25,7 @@ from ig_pipeline_tests.web.front_door import (
 
 EMAIL, ATTACKER = "a@b.example", "attacker@evil.example"
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE_OF_THE_SERVICE = Path(__file__).parent.parent.parent / "docs" / "web_service.md"
 
 
 def link(door: FrontDoor, email: str = EMAIL, **how: Any) -> str:
@@ -129,7 +129,7 @@ def test_without_a_key_there_are_no_signed_links_and_the_page_remains(small_on_s
 
 
 def test_the_three_lines_of_the_readme_make_a_link(door_on_sqlite: FrontDoor) -> None:
-    (lines,) = re.findall(r"```python\n(.*?start.*?)```", README.read_text(), re.S)
+    (lines,) = re.findall(r"```python\n(.*?start.*?)```", PAGE_OF_THE_SERVICE.read_text(), re.S)
     now = door_on_sqlite.small.clock().timestamp()
     names: dict[str, Any] = {"KEY": START_LINK_KEY, "SERVICE": "", "email": EMAIL}
     exec(lines.replace("time.time()", str(now)), names)
