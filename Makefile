@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
 .PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
-.PHONY: fidelity tour tour-web bench-first-chart bench-media bench-web chaos-storm chaos-media chaos-dagster
+.PHONY: fidelity tour tour-web bench-first-chart bench-events bench-media bench-web chaos-storm chaos-media chaos-dagster
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ tour-web: setup-dev ## consent to chart in a real Chromium, with both logins; pi
 
 bench-first-chart: setup-dev ## seconds from a connection's row to its thirtieth day, and where they go
 	@$(BIN)/python -m ig_pipeline_tests.bench.first_chart
+
+bench-events: setup-dev ## what an event of Dagster's costs, shipped event logs and ours side by side, on both databases
+	@$(BIN)/python -m ig_pipeline_tests.bench.events
 
 bench-media: setup-dev ## downloads against curl, and their memory
 	@$(BIN)/python -m ig_pipeline_tests.bench.media

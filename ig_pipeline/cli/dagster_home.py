@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from pydantic import SecretStr
 
 from ig_pipeline.settings import PREFIX, Settings
@@ -25,13 +26,27 @@ class AlreadyRunningError(Exception):
 def prepare_home(settings: Settings) -> Path:
     """Make the home and put the embedded or the PostgreSQL dagster.yaml into it. Returns its path.
 
-    The copy is replaced at every start: the files in the repository are the ones to change.
+    The copy is replaced at every start: the files in the repository are the ones to change. The embedded one gets the
+    event log of `dagster_storage`, which has to be told its folder: `dagster dev` in a clone has another one.
     """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     name = "dagster.yaml" if settings.dagster_database_url is None else "deploy/dagster.yaml"
-    shutil.copyfile(instance_file(name), home / "dagster.yaml")
+    copy = home / "dagster.yaml"
+    shutil.copyfile(instance_file(name), copy)
+    if settings.dagster_database_url is None:
+        with copy.open("a") as file:
+            yaml.safe_dump({"event_log_storage": _event_log(home)}, file)
     return home
+
+
+def _event_log(home: Path) -> dict[str, object]:
+    """The event log of an embedded instance, in the folder that Dagster's own would have."""
+    return {
+        "module": "ig_pipeline.dagster_storage.sqlite",
+        "class": "BatchingSqliteEventLogStorage",
+        "config": {"base_dir": str(home.resolve() / "history" / "runs")},
+    }
 
 
 def instance_file(name: str) -> Path:
@@ -55,8 +70,6 @@ def environment(settings: Settings) -> dict[str, str]:
     env |= {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
     dagster = {
         "DAGSTER_HOME": str(settings.dagster_home),
-        # Events of a range in one statement: on PostgreSQL a run over 100 accounts begins with 900 of them.
-        "DAGSTER_EVENT_BATCH_SIZE": "1000",
         # A run's process starts in a second or two. On two cores with thirty others waiting for them it took over a
         # minute: a launch given up after Dagster's 60 s fails a run whose process starts all the same.
         "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",

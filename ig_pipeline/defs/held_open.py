@@ -1,8 +1,7 @@
-"""Keeps Dagster's SQLite files open while they are written, which makes an event a third to a half cheaper.
+"""Keeps Dagster's files of runs and ticks open while it works, which makes a write to them a third to a half cheaper.
 
-Dagster opens a connection for every event and closes it again; whoever closes the last one of a WAL database copies
-its log back and syncs. Measured on two busy cores: the 90 "planned" events of a first backfill take 4.6 s alone and
-3.1 s with a connection held (CPU 1.0 and 0.77 s). A held connection reads nothing and locks nothing.
+Dagster opens a connection for every statement and closes it again; the last one of a WAL database to close copies its
+log back and syncs. A held connection reads nothing and locks nothing. The event log keeps its own (`dagster_storage`).
 """
 
 import sqlite3
@@ -24,11 +23,5 @@ def held_open(*files: Path) -> Iterator[None]:
 
 
 def files_of_home(home: Path) -> list[Path]:
-    """The databases of an embedded instance, without those of single runs."""
-    history = home / "history"
-    return [history / "runs.db", history / "runs" / "index.db", home / "schedules" / "schedules.db"]
-
-
-def file_of_run(home: Path, run_id: str) -> Path:
-    """The database of one run's events."""
-    return home / "history" / "runs" / f"{run_id}.db"
+    """The databases of an embedded instance, without its event log."""
+    return [home / "history" / "runs.db", home / "schedules" / "schedules.db"]

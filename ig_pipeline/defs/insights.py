@@ -16,7 +16,6 @@ from ig_pipeline.defs.cell_events import CellEvent, event_of
 from ig_pipeline.defs.checks import GRID_CHECK_SPECS, grid_check_results
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import GridMismatchError, failure_of
-from ig_pipeline.defs.held_open import file_of_run, held_open
 from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, cells_by_account
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import is_by_a_person, mark_first_backfill
@@ -87,10 +86,9 @@ def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
             fetching = pipeline.cells(
                 cells, assets=wanted, run_id=context.run.run_id, asks_everything=is_by_a_person(context.run)
             )
-            with held_open(file_of_run(pipeline.settings.dagster_home, context.run.run_id)):
-                for result in drain(fetching):
-                    results.append(result)
-                    yield event_of(result)
+            for result in drain(fetching):
+                results.append(result)
+                yield event_of(result)
         yield from grid_check_results(pipeline, context.selected_asset_check_keys)
         if failure := failure_of(results):
             raise failure

@@ -19,8 +19,8 @@ from ig_pipeline.sync.results import AccountDayResult
 class GridReporter:
     """Reports results to one instance, as they come.
 
-    With a `grid`, a green cell is not told again that nothing is new in it: an event takes Dagster 15 ms, and a whole
-    history of media files is a cell a day.
+    With a `grid`, a green cell is not told again that nothing is new in it: a whole history of media files is a cell a
+    day.
     """
 
     def __init__(self, instance: dg.DagsterInstance, grid: dg.MultiPartitionsDefinition | None = None) -> None:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import SecretStr
 
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, environment, only_one, prepare_home
+from ig_pipeline.dagster_storage.sqlite import BatchingSqliteEventLogStorage
 from ig_pipeline.settings import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,13 +22,17 @@ def read(name: str) -> dict[str, Any]:
 
 def test_embedded_and_production_instances_differ_in_storage_alone() -> None:
     production = read("deploy/dagster.yaml")
-    assert production.pop("storage") == {"postgres": {"postgres_url": {"env": "IG_PIPELINE_DAGSTER_DATABASE_URL"}}}
+    storages = [production.pop(name) for name in ("run_storage", "event_log_storage", "schedule_storage")]
+    url = {"postgres_url": {"env": "IG_PIPELINE_DAGSTER_DATABASE_URL"}}
+    assert [storage["config"] for storage in storages] == [url] * 3
     assert production == read("dagster.yaml")
 
 
 def test_dagster_accepts_the_embedded_instance_and_only_crashes_are_retried(tmp_path: Path) -> None:
     home = prepare_home(Settings(data_dir=tmp_path))
     with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert isinstance(instance.event_log_storage, BatchingSqliteEventLogStorage)
+        assert list(home.glob("history/runs/index.db"))
         assert not instance.telemetry_enabled
         assert instance.run_retries_enabled
         assert instance.get_settings("run_retries")["retry_on_asset_or_op_failure"] is False
