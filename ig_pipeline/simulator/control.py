@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.simulator.accounts import Account
-from ig_pipeline.simulator.codes import Consent
+from ig_pipeline.simulator.consent import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP, OtherUsage
 from ig_pipeline.simulator.oddities import APP_FAULTS, PAGE_ROWS, UNREADABLE, UNREADABLE_ID

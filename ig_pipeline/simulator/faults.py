@@ -15,9 +15,9 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ig_pipeline.simulator.chance import choose, fraction, opaque
-from ig_pipeline.simulator.paging import DETOUR
+from ig_pipeline.simulator.draws import choose, fraction, opaque
 from ig_pipeline.simulator.requests import Answer, Call, Json
+from ig_pipeline.simulator.views import DETOUR
 
 FaultKind = Literal[
     "server_error_1",

@@ -1,16 +1,63 @@
-"""Rate limits as the real ones feel: percentages in headers, a stop at 100, and a block that grows while one calls on.
+"""Calls counted, and rate limits as the real ones feel: percentages in headers, a stop at 100, a block that grows.
 
-Counting per account in a rolling 24 hours, and per app in a rolling hour (facts §4). Deterministic: only calls and the
-clock decide.
+Limits count per account in a rolling 24 hours, and per app in a rolling hour (facts §4). Deterministic: only calls and
+the clock decide. Control requests and downloads of files are not calls.
 """
 
 import json
 import math
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from ig_pipeline.simulator.refusals import RefusalError, account_limit, app_limit
+
+NO_ACCOUNT = "-"
+
+
+class CallCounts:
+    """Counts by (username, endpoint); `NO_ACCOUNT` stands for calls about no account. Safe between threads.
+
+    Endpoints: `insights`, `media`, `media_insights`, `media_node`, `profile`, `accounts`, `stories`, `token`, …
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, username: str, endpoint: str) -> None:
+        """Count one call."""
+        with self._lock:
+            self._counts[username, endpoint] += 1
+
+    def of(self, username: str, endpoint: str | None = None) -> int:
+        """Calls about an account, of one endpoint or of all."""
+        with self._lock:
+            return sum(n for (who, what), n in self._counts.items() if who == username and endpoint in {None, what})
+
+    def total(self, endpoint: str | None = None) -> int:
+        """All calls, of one endpoint or of all."""
+        with self._lock:
+            return sum(n for (_, what), n in self._counts.items() if endpoint in {None, what})
+
+    def reset(self) -> None:
+        """Start counting from zero."""
+        with self._lock:
+            self._counts.clear()
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"total": n, "accounts": {username: {"total": n, "endpoints": {endpoint: n}}}}`."""
+        with self._lock:
+            counts = dict(self._counts)
+        accounts: dict[str, dict[str, Any]] = {}
+        for (username, endpoint), number in sorted(counts.items()):
+            entry = accounts.setdefault(username, {"total": 0, "endpoints": {}})
+            entry["total"] += number
+            entry["endpoints"][endpoint] = number
+        return {"total": sum(counts.values()), "accounts": accounts}
+
 
 APP = "app"
 # How long a limit reached by counting shuts, and what each further call adds ("continuing to make calls will

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ig_pipeline.simulator import refusals
-from ig_pipeline.simulator.codes import CodeError, Codes
+from ig_pipeline.simulator.consent import CodeError, Codes
 from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, RefusalError
 from ig_pipeline.simulator.requests import Call, Json

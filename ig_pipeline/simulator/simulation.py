@@ -4,31 +4,84 @@ Free of HTTP: `server` brings the bytes, `control` the levers for tests.
 """
 
 import hmac
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from ig_pipeline.clock import Clock
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
-from ig_pipeline.simulator.batch import run_batch
-from ig_pipeline.simulator.calls import NO_ACCOUNT, CallCounts
 from ig_pipeline.simulator.cdn import Cdn
-from ig_pipeline.simulator.chance import opaque
-from ig_pipeline.simulator.clocks import OffsetClock
-from ig_pipeline.simulator.codes import Codes
-from ig_pipeline.simulator.consent import DIALOGS, Dialogs
+from ig_pipeline.simulator.consent import DIALOGS, Codes, Dialogs
+from ig_pipeline.simulator.draws import opaque
 from ig_pipeline.simulator.faults import FaultPlan, Faults, instead, spoiled
 from ig_pipeline.simulator.graph import Graph, find
-from ig_pipeline.simulator.limits import APP, Limits
+from ig_pipeline.simulator.limits import APP, NO_ACCOUNT, CallCounts, Limits
 from ig_pipeline.simulator.logins import Logins
 from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
-from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
+from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, is_version, names_in, split_version
 from ig_pipeline.simulator.tokens import Login, TokenBook
-from ig_pipeline.simulator.versions import is_version
 from ig_pipeline.simulator.world import World
+
+
+class OffsetClock:
+    """`base` plus an offset that can be changed while running."""
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self.offset = timedelta()
+
+    def __call__(self) -> datetime:
+        """The simulated instant, UTC."""
+        return self._base() + self.offset
+
+    def set(self, instant: datetime) -> None:
+        """Make it `instant` now (zone-aware); it runs on from there."""
+        self.offset = instant - self._base()
+
+
+_MOST_CALLS = 50
+
+
+def run_batch(call: Call, answer: Callable[[Call], Answer]) -> list[dict[str, Any] | None]:
+    """Each part's `{"code", "headers", "body"}`, in order; None for one that timed out. Raises RefusalError."""
+    try:
+        parts = json.loads(call.params["batch"])
+    except ValueError:
+        parts = None
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise RefusalError("Invalid parameter: batch must be a JSON array", code=100)
+    if len(parts) > _MOST_CALLS:
+        raise RefusalError(f"Too many requests in batch message. Maximum batch size is {_MOST_CALLS}", code=100)
+    with_headers = call.params.get("include_headers", "true").lower() not in {"false", "0"}
+    return [_part_answer(answer(_part(call, part)), with_headers=with_headers) for part in parts]
+
+
+def _part(call: Call, part: Mapping[str, Any]) -> Call:
+    url = urlsplit(str(part.get("relative_url", "")))
+    if not part.get("relative_url") and "method" not in part:
+        raise refusals.parameter_missing("relative_url")
+    _, path = split_version(url.path.strip("/"))
+    params = {**dict(parse_qsl(url.query)), **dict(parse_qsl(str(part.get("body", ""))))}
+    token = params.pop("access_token", None) or call.token
+    return replace(call, method=str(part.get("method", "GET")).upper(), path=path, params=params, token=token)
+
+
+def _part_answer(answer: Answer, *, with_headers: bool) -> dict[str, Any] | None:
+    if answer.delivery != "whole":
+        return None
+    shown: dict[str, Any] = {"code": answer.status, "body": answer.encoded().decode()}
+    if with_headers:
+        headers = {**answer.headers, "Content-Type": answer.content_type}
+        shown["headers"] = [{"name": name, "value": value} for name, value in headers.items()]
+    return shown
+
 
 # Roomy enough that one backfill is a percent of it, small enough that the headers move (facts §4 knows no number).
 CALLS_A_DAY = 20_000

@@ -1,20 +1,98 @@
-"""Shows Instagram objects as JSON with exactly the fields asked for: posts, children, comments, stories.
+"""Posts, stories, children and comments as JSON with exactly the fields asked for, alone or page by page.
 
-A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file (facts §2.1).
+A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file (facts §2.1). The last
+page of a list still carries cursors but no `next`; an empty one carries no paging at all.
 """
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
+from ig_pipeline.graph_api.catalogue import MAX_MEDIA
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.cdn import file_url
 from ig_pipeline.simulator.days import stamp
-from ig_pipeline.simulator.fields import Field
-from ig_pipeline.simulator.file_links import file_url
-from ig_pipeline.simulator.media_insights import media_insights
-from ig_pipeline.simulator.paging import HIGHEST_LIMIT
+from ig_pipeline.simulator.insights import media_insights
 from ig_pipeline.simulator.posts import Child, Comment, Post
-from ig_pipeline.simulator.requests import Call, Caller, Json, number_in
+from ig_pipeline.simulator.refusals import RefusalError
+from ig_pipeline.simulator.requests import Call, Caller, Field, Json, instant_in, number_in
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 25
+HIGHEST_LIMIT = 100
+DETOUR = "~"
+"""At the end of a cursor: the same place again, by way of an empty page."""
+
+
+def cursor_of(key: str) -> str:
+    """An opaque cursor that means "beside the item with this key"."""
+    return "QVFI" + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def key_of(cursor: str) -> str:
+    """The item key a cursor stands for. Raises RefusalError for a cursor of somebody else's making."""
+    try:
+        body = cursor.removeprefix("QVFI")
+        return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
+    except ValueError:
+        raise RefusalError("Invalid parameter", code=100) from None
+
+
+def page_of(
+    items: Iterable[T],
+    *,
+    call: Call,
+    path: str,
+    params: dict[str, str],
+    key: Callable[[T], str],
+    show: Callable[[T], Any],
+) -> Json:
+    """One page of `items` (already in order) as `{"data": […], "paging": {…}}`.
+
+    `params`: limit, after and before are read from it, the rest is repeated in the links.
+    """
+    limit = number_in(params, "limit", default=DEFAULT_LIMIT, highest=HIGHEST_LIMIT)
+    chosen, more_after, more_before = _window(iter(items), key, params, limit)
+    if not chosen:
+        return {"data": []}
+    data = [show(item) for item in chosen]
+    before, after = cursor_of(key(chosen[0])), cursor_of(key(chosen[-1]))
+    kept = {name: value for name, value in params.items() if name not in {"after", "before"}}
+    kept.setdefault("limit", str(limit))
+    paging: Json = {"cursors": {"before": before, "after": after}}
+    if more_after:
+        paging["next"] = call.link(path, {**kept, "after": after})
+    if more_before:
+        paging["previous"] = call.link(path, {**kept, "before": before})
+    return {"data": data, "paging": paging}
+
+
+def _window(
+    items: Iterator[T], key: Callable[[T], str], params: dict[str, str], limit: int
+) -> tuple[list[T], bool, bool]:
+    """The items of a page, and whether there are more after and before it. Takes no more of `items` than it must.
+
+    Raises RefusalError for a cursor that stands nowhere.
+    """
+    if before := params.get("before"):
+        mark = key_of(before)
+        earlier: list[T] = []
+        for item in items:
+            if key(item) == mark:
+                return earlier[-limit:], True, len(earlier) > limit
+            earlier.append(item)
+        raise RefusalError("Invalid parameter", code=100)
+    after = params.get("after", "").removesuffix(DETOUR)
+    if after:
+        mark = key_of(after)
+        if not any(key(item) == mark for item in items):
+            raise RefusalError("Invalid parameter", code=100)
+    chosen = list(islice(items, limit))
+    return chosen, next(items, None) is not None, bool(after)
 
 
 @dataclass(frozen=True)
@@ -177,3 +255,30 @@ def show_comment(comment: Comment, fields: tuple[Field, ...]) -> Json:
 
     shown = show_fields(fields or _COMMENT_FIELDS, resolve)
     return shown if "id" in shown else {**shown, "id": comment.id}
+
+
+def media_page(view: View, account: Account, fields: tuple[Field, ...], params: dict[str, str]) -> Json:
+    """A page of posts made in [since, until]; at most the newest 10 000 are listed at all."""
+    now = view.call.now
+    since, until = instant_in(params, "since", now), instant_in(params, "until", now)
+    posts = account.posts_between(since, min(until, now) if until else now)
+    return page_of(
+        islice(posts, MAX_MEDIA),
+        call=view.call,
+        path=f"{account.id}/media",
+        params=params,
+        key=lambda post: post.id,
+        show=lambda post: show_post(view, account, post, fields),
+    )
+
+
+def story_page(view: View, account: Account, fields: tuple[Field, ...], params: dict[str, str]) -> Json:
+    """A page of the stories one can see now."""
+    return page_of(
+        account.live_stories(view.call.now),
+        call=view.call,
+        path=f"{account.id}/stories",
+        params=params,
+        key=lambda post: post.id,
+        show=lambda post: show_post(view, account, post, fields),
+    )

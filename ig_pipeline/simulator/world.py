@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ig_pipeline.simulator.accounts import Account, Profile
-from ig_pipeline.simulator.chance import fraction
-from ig_pipeline.simulator.ids import account_id, object_id, place_of
+from ig_pipeline.simulator.draws import account_id, fraction, object_id, place_of
 from ig_pipeline.simulator.kinds import KINDS, Kind, name_of
 
 DEFAULT_SEED = 7
