@@ -30,6 +30,8 @@ _SHARES_OF_REACH = {
     "website_clicks": (0.0, 0.012),
     "profile_links_taps": (0.0, 0.006),
 }
+DAILY_METRICS = ("reach", "follower_count", "total_interactions", *_SHARES_OF_REACH, "follows", "unfollows")
+"""The names of `Account.metric`: the API's, and the two parts of its follows_and_unfollows."""
 # Instagram's week: Monday first.
 _WEEKDAY = (0.95, 0.98, 1.0, 1.04, 1.0, 1.12, 1.18)
 
@@ -264,83 +266,20 @@ def _count_until(account: Account, day: date) -> int:
 FEWEST = 100
 LARGEST_GROUPS = 45
 
+_COUNTRIES = (
+    "US", "GB", "DE", "FR", "CZ", "ES", "IT", "BR", "JP", "IN", "CA", "AU", "NL", "SE", "PL", "AT", "CH", "PT", "MX",
+    "KR", "IE", "BE", "DK", "NO", "FI", "GR", "HU", "RO", "TR", "AR", "CL", "CO", "ZA", "EG", "MA", "NZ", "SG", "HK",
+    "TW", "TH", "ID", "PH", "VN", "UA", "BG", "HR", "SI", "SK", "LT", "LV",
+)  # fmt: skip
+_CITIES = (
+    "Prague, Prague", "London, England", "Berlin, Berlin", "Paris, Île-de-France", "Madrid, Community of Madrid",
+    "Rome, Lazio", "New York, New York", "Los Angeles, California", "Tokyo, Tokyo", "Seoul, Seoul",
+    "São Paulo, São Paulo (state)", "Toronto, Ontario", "Sydney, New South Wales", "Vienna, Vienna",
+    "Brno, South Moravian Region", "Lisbon, Lisbon District",
+)  # fmt: skip
 _WEIGHTS: dict[str, dict[str, float]] = {
-    "country": dict.fromkeys(
-        [
-            "US",
-            "GB",
-            "DE",
-            "FR",
-            "CZ",
-            "ES",
-            "IT",
-            "BR",
-            "JP",
-            "IN",
-            "CA",
-            "AU",
-            "NL",
-            "SE",
-            "PL",
-            "AT",
-            "CH",
-            "PT",
-            "MX",
-            "KR",
-            "IE",
-            "BE",
-            "DK",
-            "NO",
-            "FI",
-            "GR",
-            "HU",
-            "RO",
-            "TR",
-            "AR",
-            "CL",
-            "CO",
-            "ZA",
-            "EG",
-            "MA",
-            "NZ",
-            "SG",
-            "HK",
-            "TW",
-            "TH",
-            "ID",
-            "PH",
-            "VN",
-            "UA",
-            "BG",
-            "HR",
-            "SI",
-            "SK",
-            "LT",
-            "LV",
-        ],
-        1.0,
-    ),
-    "city": dict.fromkeys(
-        [
-            "Prague, Prague",
-            "London, England",
-            "Berlin, Berlin",
-            "Paris, Île-de-France",
-            "Madrid, Community of Madrid",
-            "Rome, Lazio",
-            "New York, New York",
-            "Los Angeles, California",
-            "Tokyo, Tokyo",
-            "Seoul, Seoul",
-            "São Paulo, São Paulo (state)",
-            "Toronto, Ontario",
-            "Sydney, New South Wales",
-            "Vienna, Vienna",
-            "Brno, South Moravian Region",
-            "Lisbon, Lisbon District",
-        ],
-        1.0,
-    ),
+    "country": dict.fromkeys(_COUNTRIES, 1.0),
+    "city": dict.fromkeys(_CITIES, 1.0),
     "age": {"13-17": 2, "18-24": 18, "25-34": 38, "35-44": 24, "45-54": 11, "55-64": 5, "65+": 2},
     "gender": {"F": 46, "M": 45, "U": 9},
 }

@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
-from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.accounts import DAILY_METRICS, Account
 from ig_pipeline.simulator.consent import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP, OtherUsage
@@ -293,9 +292,7 @@ class _Controls:
 
 
 def _truth_of(account: Account, day: date, at: datetime) -> Json:
-    metrics = {
-        name: account.metric(name, day, at) for name in (*DEFAULT_SERIES, *DEFAULT_TOTALS, "follows", "unfollows")
-    }
+    metrics = {name: account.metric(name, day, at) for name in DAILY_METRICS}
     posts = account.posts_on(day, at)
     return {
         "reach": account.reach(day, at),

@@ -167,36 +167,11 @@ def may_see(view: View, account: Account, world: World) -> bool:
 
 
 # Edges of other objects: known words, but nothing an Instagram account or post has (recorded: feed).
-_OTHERS_EDGES = frozenset(
-    [
-        "feed",
-        "posts",
-        "photos",
-        "videos",
-        "albums",
-        "likes",
-        "friends",
-        "events",
-        "groups",
-        "published_posts",
-        "tagged",
-        "ratings",
-        "conversations",
-        "subscribed_apps",
-        "picture",
-        "permissions",
-        "adaccounts",
-        "businesses",
-        "accounts",
-        "live_videos",
-        "video_reels",
-        "insights",
-        "comments",
-        "children",
-        "media",
-        "stories",
-    ]
-)
+_OTHERS_EDGES = frozenset((
+    "feed", "posts", "photos", "videos", "albums", "likes", "friends", "events", "groups", "published_posts", "tagged",
+    "ratings", "conversations", "subscribed_apps", "picture", "permissions", "adaccounts", "businesses", "accounts",
+    "live_videos", "video_reels", "insights", "comments", "children", "media", "stories",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import product
 
-from ig_pipeline.graph_api.catalogue import (
+from ig_pipeline.simulator import refusals
+from ig_pipeline.simulator.accounts import FEWEST, Account, demographics, online_by_hour, people_behind
+from ig_pipeline.simulator.catalogue import (
     ACCOUNT_BREAKDOWN_VALUES,
+    ACCOUNT_BREAKDOWNS,
     ACCOUNT_METRIC_VOCABULARY,
     ACCOUNT_METRICS,
-    DEMOGRAPHIC_BREAKDOWNS,
     DEMOGRAPHIC_TIMEFRAMES,
     DEMOGRAPHICS,
     FOLLOWER_COUNT_DAYS,
+    HISTORY_YEARS,
     MEDIA_BREAKDOWN_VALUES,
+    MEDIA_BREAKDOWNS,
     MEDIA_METRIC_VOCABULARY,
     MEDIA_METRICS,
+    METRIC_TYPES,
     MIN_FOLLOWERS,
+    PERIODS,
+    THREADS,
+    description_of,
+    title_of,
 )
-from ig_pipeline.simulator import refusals
-from ig_pipeline.simulator.accounts import FEWEST, Account, demographics, online_by_hour, people_behind
 from ig_pipeline.simulator.days import SETTLES_AFTER, buckets_ending_in, day_of, ends, stamp, starts, years_before
 from ig_pipeline.simulator.draws import between
 from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.requests import Call, Json, instant_in, names_in
-from ig_pipeline.simulator.titles import description_of, title_of
 from ig_pipeline.simulator.tokens import Login
 
-PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")
-METRIC_TYPES = ("default", "time_series", "total_value")
-# In the order of the API's own list (reported live), which has no `follower_type`.
-BREAKDOWNS = (*DEMOGRAPHIC_BREAKDOWNS, "follow_type", "media_product_type", "contact_button_type")
 LONGEST = timedelta(seconds=2_592_000)
-# Metrics of Threads are in the vocabulary, but an Instagram account has nothing to show for them.
-THREADS = frozenset(ACCOUNT_METRIC_VOCABULARY) - frozenset(ACCOUNT_METRICS)
 # `impressions` was refused with a wording of its own until it was removed for all versions (facts §1.1).
 _IMPRESSIONS_GONE = (2025, 4, 21)
 
@@ -122,21 +122,15 @@ def _right_types(metrics: list[str], metric_type: str, *, login: Login) -> list[
 
 
 def _right_periods(metrics: list[str], period: str) -> None:
-    wrong = [name for name in metrics if name not in THREADS and period not in _periods_of(name)]
+    wrong = [name for name in metrics if name not in THREADS and period not in ACCOUNT_METRICS[name].periods]
     if wrong:
         raise refusals.incompatible_period(wrong, period)
 
 
-def _periods_of(name: str) -> tuple[str, ...]:
-    if name == "reach":
-        return ("day", "week", "days_28")
-    return (ACCOUNT_METRICS[name].period,)
-
-
 def _right_breakdowns(metrics: list[str], breakdowns: list[str], metric_type: str, *, login: Login) -> None:
     for place, name in enumerate(breakdowns):
-        if name not in BREAKDOWNS:
-            raise refusals.not_one_of(f"breakdown[{place}]", BREAKDOWNS)
+        if name not in ACCOUNT_BREAKDOWNS:
+            raise refusals.not_one_of(f"breakdown[{place}]", ACCOUNT_BREAKDOWNS)
     for metric in metrics:
         wrong = [name for name in breakdowns if name not in _breakdowns_of(metric)]
         if wrong and metric_type == "total_value":
@@ -146,7 +140,7 @@ def _right_breakdowns(metrics: list[str], breakdowns: list[str], metric_type: st
 
 
 def _breakdowns_of(metric: str) -> tuple[str, ...]:
-    return BREAKDOWNS if metric in THREADS else ACCOUNT_METRICS[metric].breakdowns
+    return ACCOUNT_BREAKDOWNS if metric in THREADS else ACCOUNT_METRICS[metric].breakdowns
 
 
 def _range(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
@@ -162,17 +156,12 @@ def _range(since: datetime | None, until: datetime | None, now: datetime) -> tup
 
 def _within_history(metrics: list[str], since: datetime, now: datetime) -> None:
     """Everything goes back two years to the second, `follower_count` thirty days before today, to the very midnight."""
-    if since < years_before(now, 2):
+    if since < years_before(now, HISTORY_YEARS):
         raise refusals.too_old()
     if "follower_count" in metrics:
         today = day_of(now)
         if since < starts(today) - timedelta(days=FOLLOWER_COUNT_DAYS):
             raise refusals.follower_count_too_old()
-
-
-def is_demographic(metric: str) -> bool:
-    """Whether a metric describes people instead of counting what they did."""
-    return metric in DEMOGRAPHICS
 
 
 _SPANS = {"week": 7, "days_28": 28}
@@ -200,7 +189,7 @@ def _exists(account: Account, metric: str) -> bool:
     if metric in THREADS:
         return False
     few = account.followers_count() < MIN_FOLLOWERS
-    return not (few and ACCOUNT_METRICS[metric].min_followers and metric not in DEMOGRAPHICS)
+    return not (few and ACCOUNT_METRICS[metric].needs_followers and metric not in DEMOGRAPHICS)
 
 
 def _enough_people(account: Account, request: InsightRequest) -> None:
@@ -299,8 +288,6 @@ def _paging(account: Account, request: InsightRequest, params: dict[str, str], c
 _REMOVED = "impressions"
 _FEWEST_VIEWERS = 5
 _UNDESCRIBED = frozenset({"content_views"})
-# The API's own list (reported live). What goes with a metric is in the catalogue; the rest is incompatible.
-_MEDIA_BREAKDOWNS = ("follow_type", "surface_type", "action_type", "story_navigation_action_type")
 
 
 def media_insights(
@@ -314,8 +301,8 @@ def media_insights(
     for place, name in enumerate(metrics):
         if name not in vocabulary:
             raise refusals.not_one_of(f"metric[{place}]", vocabulary)
-    if breakdown and breakdown not in _MEDIA_BREAKDOWNS:
-        raise refusals.not_one_of("breakdown[0]", _MEDIA_BREAKDOWNS)
+    if breakdown and breakdown not in MEDIA_BREAKDOWNS:
+        raise refusals.not_one_of("breakdown[0]", MEDIA_BREAKDOWNS)
     if not account.gives_insights(post, now):
         raise refusals.before_conversion()
     for name in metrics:
@@ -335,9 +322,10 @@ def _vocabulary_of(login: Login) -> tuple[str, ...]:
 
     The list of graph.instagram.com is not reported anywhere: here it is Facebook's without what only that login has.
     """
-    return tuple(
-        name for name in MEDIA_METRIC_VOCABULARY if name not in MEDIA_METRICS or login in MEDIA_METRICS[name].logins
-    )
+    if login == "facebook":
+        return MEDIA_METRIC_VOCABULARY
+    facebook_only = {name for name, metric in MEDIA_METRICS.items() if metric.facebook_only}
+    return tuple(name for name in MEDIA_METRIC_VOCABULARY if name not in facebook_only)
 
 
 def _has(post: Post, metric: str) -> bool:

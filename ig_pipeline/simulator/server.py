@@ -26,13 +26,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.control import control_routes
 from ig_pipeline.simulator.faults import FaultPlan
 from ig_pipeline.simulator.limits import CallCounts
 from ig_pipeline.simulator.requests import Answer, Call, served_version, split_version
-from ig_pipeline.simulator.simulation import CALLS_A_DAY, Simulation
+from ig_pipeline.simulator.simulation import CALLS_A_DAY, Clock, Simulation, utc_now
 from ig_pipeline.simulator.tokens import Login
 from ig_pipeline.simulator.world import World
 

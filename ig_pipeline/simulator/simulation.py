@@ -7,13 +7,12 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ig_pipeline.clock import Clock
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.cdn import Cdn
@@ -28,6 +27,14 @@ from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalEr
 from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, is_version, names_in, split_version
 from ig_pipeline.simulator.tokens import Login, TokenBook
 from ig_pipeline.simulator.world import World
+
+Clock = Callable[[], datetime]
+"""Returns the current instant, zone-aware, in UTC."""
+
+
+def utc_now() -> datetime:
+    """The system's clock, zone-aware, in UTC."""
+    return datetime.now(UTC)
 
 
 class OffsetClock:

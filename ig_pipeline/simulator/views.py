@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from ig_pipeline.graph_api.catalogue import MAX_MEDIA
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.catalogue import MAX_MEDIA
 from ig_pipeline.simulator.cdn import file_url
 from ig_pipeline.simulator.days import stamp
 from ig_pipeline.simulator.insights import media_insights

@@ -1,7 +1,4 @@
-"""`ig-pipeline simulator`: a small Instagram on a port, to try everything against.
-
-Reads options and prints where it listens; what it answers is the simulator's own.
-"""
+"""`python -m ig_pipeline.simulator`, also `ig-pipeline simulator`: the simulated Graph API on a port, until Ctrl-C."""
 
 import contextlib
 import json
@@ -10,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from ig_pipeline.clock import utc_now
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, load_plan
 from ig_pipeline.simulator.server import listen, make_server
-from ig_pipeline.simulator.simulation import Simulation
+from ig_pipeline.simulator.simulation import Simulation, utc_now
 from ig_pipeline.simulator.world import World
 
 DEFAULT_PORT = 8990
@@ -37,6 +33,7 @@ def simulator(
       ig-pipeline simulator
       ig-pipeline simulator --port 8990 --accounts 8 --latency 50
       ig-pipeline simulator --faults plan.yaml      # faults: [{kinds: storm, probability: 0.33, in_a_row: 3}]
+      python -m ig_pipeline.simulator --port 0 --json
       curl -s http://127.0.0.1:8990/_simulator/accounts
     """
     try:
@@ -63,3 +60,7 @@ def simulator(
     # Ctrl-C is how one ends it: uvicorn closes its connections, then raises it again.
     with bound, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    simulator(prog_name="python -m ig_pipeline.simulator")
