@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from ig_pipeline.simulator.days import SETTLES_AFTER, day_of, ends, starts
+from ig_pipeline.simulator.days import FINAL_AFTER, day_of, ends, starts
 from ig_pipeline.simulator.draws import between, fraction, place_of
 from ig_pipeline.simulator.kinds import Kind
 from ig_pipeline.simulator.posts import DAY_ZERO, OPENED, Post, number_of_posts, posts_of_day, stories_of_day
@@ -37,7 +37,7 @@ _WEEKDAY = (0.95, 0.98, 1.0, 1.04, 1.0, 1.12, 1.18)
 
 
 def final_value(metric: str, day: date, *, key: str, reach: int, followers: int, posts: int) -> int:
-    """What `metric` of `day` settles at.
+    """The final value of `metric` of `day`.
 
     `key` names the account, `reach` and `followers` are its typical size, `posts` the number posted on that day.
     Raises KeyError for a metric without a daily truth.
@@ -58,19 +58,21 @@ def shown(final: int, metric: str, day: date, *, key: str, at: datetime) -> int:
     """What the API shows of `final` at the instant `at`: 0, a provisional part below it, or all."""
     if at < ends(day):
         return 0
-    if at - ends(day) >= SETTLES_AFTER or final == 0:
+    if at - ends(day) >= FINAL_AFTER or final == 0:
         return final
     name = "follows" if metric == "follower_count" else metric
     return min(final - 1, int(final * (0.55 + 0.4 * fraction(key, day, name, "settled"))))
 
 
 def together(values: list[int]) -> int:
-    """People reached on several days: some come back, so it is less than the sum (facts §1.1)."""
+    """People reached on several days: some come back, so it is less than the sum (docs/graph_api.md#unique-reach)."""
     if len(values) < 2:
         return sum(values)
     most = max(values)
     return most + int(0.6 * (sum(values) - most))
 
+
+# ---- the account ---------------------------------------------------------------------------------------------------
 
 _DAY = timedelta(days=1)
 STORY_LIFE = timedelta(hours=24)
@@ -97,7 +99,7 @@ class Account:
     `recounted`: day → percent by which Meta has corrected its metrics; changes while a simulator runs.
     `page_id`, `user_id`, `app_user_id`: its Facebook Page, its owner on Facebook, its owner's id for the app on
     Instagram Login. `owned_by_business`: the Page is visible to `/me/accounts` only with the scope
-    business_management (facts §3.1).
+    business_management (docs/graph_api.md#facebook-login).
     """
 
     seed: int
@@ -176,7 +178,7 @@ class Account:
         return stories_of_day(seed=self.seed, position=self.position, kind=self.kind, day=day)
 
     def live_stories(self, at: datetime) -> list[Post]:
-        """Stories that can be seen at the instant `at`, newest first: younger than 24 hours (facts §2.3)."""
+        """Stories visible at the instant `at`, newest first: younger than a day (docs/graph_api.md#stories)."""
         days = (day_of(at), day_of(at) - _DAY)
         stories = [story for day in days for story in self.stories_on(day)]
         return sorted((s for s in stories if s.at <= at < s.at + STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
@@ -192,7 +194,7 @@ class Account:
         return starts(today - timedelta(days=14 + today.weekday()))
 
     def gives_insights(self, post: Post, at: datetime) -> bool:
-        """Whether the post was made after the account's latest conversion (facts §2.2)."""
+        """Whether the post is later than the latest conversion (docs/graph_api.md#posts-from-before-the-conversion)."""
         converted = self.converted_at(at)
         return not post.before_conversion and (converted is None or post.at >= converted)
 
@@ -262,7 +264,10 @@ def _count_until(account: Account, day: date) -> int:
     return sum(number_of_posts(seed=seed, position=position, kind=kind, day=earlier) for earlier in days)
 
 
-# Fewer people than this have no demographics (facts §1.2); the API shows the largest groups only (facts §1.1).
+# ---- its audience --------------------------------------------------------------------------------------------------
+
+# Fewer people than this have no demographics; of more, the API shows the largest groups only
+# (docs/graph_api.md#demographics-and-followers-online).
 FEWEST = 100
 LARGEST_GROUPS = 45
 

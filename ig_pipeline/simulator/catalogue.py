@@ -1,7 +1,7 @@
-"""The simulated API's own rules about metrics: names, types, periods, breakdowns and their values (facts §1, §2).
+"""The simulated API's own rules about metrics: names, types, periods, breakdowns and their values.
 
-Written apart from the client's on purpose: two copies of one mistake would agree with each other. A test compares the
-names, recordings of the real API hold both.
+See docs/graph_api.md#account-metrics and docs/graph_api.md#media-insights. Written apart from the client's on purpose:
+two copies of one mistake would agree with each other. A test compares the names, recordings of the real API hold both.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ MetricType = Literal["time_series", "total_value"]
 
 PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")
 METRIC_TYPES = ("default", "time_series", "total_value")
-# Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist (facts §1.2).
+# Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist.
 MIN_FOLLOWERS = 100
 FOLLOWER_COUNT_DAYS = 30
 HISTORY_YEARS = 2
-# The most recent posts the media edge gives at all (facts §2.1).
+# The most recent posts the media edge gives at all (docs/graph_api.md#pages-and-order).
 MAX_MEDIA = 10_000
 DEMOGRAPHICS = ("follower_demographics", "engaged_audience_demographics", "reached_audience_demographics")
 DEMOGRAPHIC_BREAKDOWNS = ("country", "city", "age", "gender")
@@ -58,7 +58,7 @@ ACCOUNT_METRICS: Mapping[str, AccountMetric] = {
         ("time_series", "total_value"), ("day", "week", "days_28"), ("media_product_type", "follow_type")
     ),
     "follower_count": AccountMetric(("time_series",), needs_followers=True),
-    # The reference calls the first breakdown `follower_type`: a typing error, and refused (facts §1.1).
+    # The reference calls the first breakdown `follower_type`: a typing error, and refused.
     "views": AccountMetric(breakdowns=("follow_type", "media_product_type")),
     "accounts_engaged": _TOTAL,
     **dict.fromkeys(("total_interactions", "likes", "comments", "shares", "saves"), _BY_PRODUCT),
@@ -72,14 +72,14 @@ ACCOUNT_METRICS: Mapping[str, AccountMetric] = {
     **dict.fromkeys(DEMOGRAPHICS, _PEOPLE),
 }
 
-# The values of account breakdowns (facts §1.1); AD is the paid part. Demographics have values of their own.
+# The values of account breakdowns; AD is the paid part. Demographics have values of their own.
 ACCOUNT_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
     "follow_type": ("FOLLOWER", "NON_FOLLOWER", "UNKNOWN"),
     "media_product_type": ("AD", "STORY", "REEL", "CAROUSEL_CONTAINER", "POST"),
     "contact_button_type": ("BOOK_NOW", "CALL", "DIRECTION", "EMAIL", "INSTANT_EXPERIENCE", "TEXT", "UNDEFINED"),
 }
 
-# What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order (facts §1.1).
+# What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order.
 ACCOUNT_METRIC_VOCABULARY = (
     "reach", "follower_count", "website_clicks", "profile_views", "online_followers", "accounts_engaged",
     "total_interactions", "likes", "comments", "shares", "saves", "replies", "engaged_audience_demographics",
@@ -114,7 +114,7 @@ MEDIA_METRICS: Mapping[str, MediaMetric] = {
     **dict.fromkeys(("total_likes", "total_comments"), MediaMetric(_POSTS, facebook_only=True)),
 }
 
-# The values of media breakdowns: the story's come in lower case, whatever the reference prints (facts §2.2).
+# The values of media breakdowns: the story's come in lower case, whatever the reference prints.
 MEDIA_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
     "action_type": ("BIO_LINK_CLICKED", "CALL", "DIRECTION", "EMAIL", "OTHER", "TEXT"),
     "story_navigation_action_type": ("tap_forward", "tap_back", "tap_exit", "swipe_forward"),
@@ -122,7 +122,7 @@ MEDIA_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
 # The API's own list (reported live); a breakdown that a metric does not have is incompatible with it.
 MEDIA_BREAKDOWNS = ("follow_type", "surface_type", "action_type", "story_navigation_action_type")
 
-# The API's own list for media, v25, in its order (facts §2.2). `impressions` is listed but removed since 2025-04-21.
+# The API's own list for media, v25, in its order. `impressions` is listed but removed since 2025-04-21.
 MEDIA_METRIC_VOCABULARY = (
     "impressions", "reach", "replies", "saved", "likes", "comments", "shares", "total_interactions", "follows",
     "profile_visits", "profile_activity", "navigation", "ig_reels_video_view_total_time", "ig_reels_avg_watch_time",

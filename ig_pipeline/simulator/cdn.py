@@ -1,7 +1,7 @@
 """The CDN of the simulator: signed addresses of media files, and their answers, right or wrong on request.
 
-An address differs at each read and expires after some hours (facts §2.1). Which posts exist is decided in `world`; the
-bytes are made in `cdn_files`.
+An address differs at each read and expires after hours: docs/graph_api.md#media-urls-and-their-expiry. Which posts
+exist is decided in `world`; the bytes are made in `cdn_files`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from ig_pipeline.simulator.cdn_files import CdnFile, length_of, pieces
 from ig_pipeline.simulator.draws import between, fraction, opaque
 
 CDN_PREFIX = "/_cdn"
-# Recorded lifetimes (facts §2.1): pictures 104-108 h, videos 32-108 h.
+# Recorded lifetimes (docs/graph_api.md#media-urls-and-their-expiry): pictures 104-108 h, videos 32-108 h.
 _PICTURE_HOURS = (104.0, 108.0)
 _VIDEO_HOURS = (32.0, 108.0)
 
@@ -53,7 +53,7 @@ def signature(object_id: str, expires: int) -> str:
 
 
 def is_alive(object_id: str, query: dict[str, str], now: datetime) -> bool:
-    """Whether the address with this query is signed by us and not yet expired; else it answers 403 (facts §2.1)."""
+    """Whether the address with this query is signed by us and not yet expired; else it answers 403."""
     try:
         expires = int(query.get("oe", ""), 16)
     except ValueError:
@@ -62,6 +62,9 @@ def is_alive(object_id: str, query: dict[str, str], now: datetime) -> bool:
 
 
 Sent = Callable[[int], None]
+
+
+# ---- answers -------------------------------------------------------------------------------------------------------
 
 
 class FileAnswer(Response):
@@ -155,6 +158,8 @@ def _first_byte(range_header: str | None) -> int:
     return 0
 
 
+# ---- the server's side ---------------------------------------------------------------------------------------------
+
 # `{id}_n.jpg`, `{id}_t.jpg` (of a video) and `{id}_v.mp4`, as `file_url` names them.
 _NAME = re.compile(r"(?P<id>\d+(?:_\d+)?)_(?P<what>n\.jpg|t\.jpg|v\.mp4)")
 ANY = "*"
@@ -165,7 +170,7 @@ class Cdn:
     """One CDN. `clock` tells when URLs expire; `files` names what an id holds where the default will not do.
 
     `requests` counts GETs by id. `faults` holds what the next answers for an id do wrong, in order, by the names of
-    `misbehave`; the id `*` stands for all, and what is under it stays for all that come.
+    `misbehave`; the id `*` stands for all, and what is under it applies to all requests from then on.
     """
 
     clock: Callable[[], datetime]
@@ -184,7 +189,7 @@ class Cdn:
         return CdnFile(object_id, "image", 20_000 + draw % 70_000)
 
     def routes(self) -> list[Route]:
-        """The files, and the control endpoints for another process."""
+        """The files, and the control endpoints for other processes."""
         return [
             Route(f"{CDN_PREFIX}/{{path:path}}", self._get, methods=["GET"]),
             Route("/_simulator/cdn", self._control, methods=["GET", "POST"]),
@@ -218,7 +223,7 @@ class Cdn:
         return self.answer(name, dict(request.query_params), request.headers.get("range"))
 
     async def _control(self, request: Request) -> Response:
-        """GET: what was asked for. POST `{"id": ["cut", "redirect http://…"]}`: faults to come; `{}` forgets them."""
+        """GET: what was asked for. POST `{"id": ["cut", "redirect http://…"]}`: faults to come; `{}` clears them."""
         if request.method == "POST":
             wanted = await request.json()
             if not wanted:

@@ -1,6 +1,7 @@
 """Both consent dialogs: their page, who may agree to what, and the code that the browser takes back to the app.
 
-A code is for one use, one hour and one redirect address (facts §3.1, §3.2). The page works without JavaScript.
+A code is for one use, one hour and one redirect address (docs/graph_api.md#instagram-login). The page works without
+JavaScript.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ CODE_LIFE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Consent:
-    """What somebody agreed to. `subject`: the person's id on Facebook, the account's on Instagram."""
+    """What a person agreed to. `subject`: the person's id on Facebook, the account's on Instagram."""
 
     login: Login
     subject: str
@@ -68,6 +69,8 @@ class Codes:
         return consent
 
 
+# ---- the page ------------------------------------------------------------------------------------------------------
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c1e21;--soft:#65676b;--line:#dadde1;--paper:#fff;--ground:#f0f2f5;--main:#0866ff}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e6eb;--soft:#b0b3b8;--line:#3a3b3c;--paper:#242526;--ground:#18191a}}
@@ -103,7 +106,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Somebody one can continue as."""
+    """A person or account one can continue as."""
 
     value: str
     title: str
@@ -148,10 +151,12 @@ def _document(login: Login, *, title: str, body: str) -> str:
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{_STYLE}</style></head>"
         f'<body class="{login}"><main><span class="mark"></span>{body}'
-        f'<p class="note">A simulated {_NAMES[login]}: nobody real is asked, nothing leaves this machine.</p>'
+        f'<p class="note">A simulated {_NAMES[login]}: no real person is asked, nothing leaves this machine.</p>'
         "</main></body></html>"
     )
 
+
+# ---- the dialogs ---------------------------------------------------------------------------------------------------
 
 DIALOGS: dict[str, Login] = {"dialog/oauth": "facebook", "oauth/authorize": "instagram"}
 _HTML = "text/html; charset=utf-8"
@@ -178,13 +183,13 @@ class Dialogs:
             return _back(login, params, _declined(login))
         subject = self.subject(login, params.get("as", ""))
         if subject is None:
-            return Answer(400, sorry_page(login, "Nobody was chosen to continue as."), content_type=_HTML)
+            return Answer(400, sorry_page(login, "No one was chosen to continue as."), content_type=_HTML)
         scopes = frozenset(params.get("granted", "").split(","))
         code = self._codes.give(Consent(login, subject, params["redirect_uri"], scopes, call.now))
         return _back(login, params, {"code": code})
 
     def subject(self, login: Login, name: str) -> str | None:
-        """The id behind a choice: a username, or `agency` for the person with every Page; None for nobody."""
+        """The id behind a choice: a username, or `agency` for the person with every Page; None for neither."""
         if login == "facebook" and name == "agency":
             return self._world.agency.id
         try:

@@ -1,4 +1,4 @@
-"""Levers under `/_simulator/`: who is there, what is true, how much was called, and what shall go wrong.
+"""Levers under `/_simulator/`: the accounts, the truth about them, the calls counted, and what goes wrong.
 
 For tests, the demo and other processes; nothing of it exists at Meta.
 """
@@ -72,7 +72,7 @@ def control_routes(simulation: Simulation) -> list[Route]:
 
 
 def faults_route(simulation: Simulation) -> Route:
-    """`/faults`: GET shows the plan and what struck, POST (YAML or JSON) replaces it, DELETE calms the weather."""
+    """`/faults`: GET shows the plan and what it did, POST (YAML or JSON) replaces it, DELETE ends it."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -156,7 +156,7 @@ class _Controls:
         return {"now": clock().isoformat(), "offset": clock.offset.total_seconds()}
 
     def revoke(self, request: Request) -> Json:
-        """End the owner's tokens of a `login` (default both); `subcode` (458) says why, see facts §4."""
+        """End the owner's tokens of a `login` (default both); `subcode` (458) says why."""
         return self._kill(request, int(_number(request, "subcode", 458)), self.simulation.clock())
 
     def expire(self, request: Request) -> Json:
@@ -165,7 +165,7 @@ class _Controls:
         return self._kill(request, 463, at)
 
     def data_access(self, request: Request) -> Json:
-        """Let the app read for the owner until `in` seconds from now (default: no longer); their token lives on."""
+        """Let the app read for the owner until `in` seconds from now (default: no longer); their token stays valid."""
         account = self._account(request)
         at = self.simulation.clock() + timedelta(seconds=_number(request, "in", 0))
         self.simulation.book.end_data_access(account.user_id, at=at)
@@ -246,7 +246,7 @@ class _Controls:
     def usage(self, request: Request) -> Json:
         """List usage of another use case (`type`, "" for none) at `percent` (100) beside an account's own.
 
-        It regains access in `minutes` (0) and stands under `id`, by default a business'. DELETE removes all of it.
+        It regains access in `minutes` (0) and is listed under `id`, by default a business'. DELETE removes all of it.
         """
         account, limits = self._account(request), self.simulation.limits
         if request.method == "DELETE":

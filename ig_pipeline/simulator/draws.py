@@ -39,6 +39,8 @@ def opaque(length: int, *keys: object) -> str:
     return base64.urlsafe_b64encode(digest).decode()[:length]
 
 
+# ---- ids -----------------------------------------------------------------------------------------------------------
+
 # 15 free digits behind the leading "18"; the multiplier is coprime to ten, so that it can be undone.
 _ROOM = 10**15
 _MULTIPLIER = 387_420_489_734_251
@@ -53,7 +55,7 @@ COMMENT_PART = 60
 
 @dataclass(frozen=True)
 class MediaPlace:
-    """Where a media object stands: account position, day ordinal since 2010, place in the day, part.
+    """The place of a media object: account position, day ordinal since 2010, place in the day, part.
 
     Part 0 is the post, 1-10 its children, `STORY_PART` a story, `COMMENT_PART`+n a comment.
     """

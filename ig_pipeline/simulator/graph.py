@@ -1,7 +1,7 @@
 """The Graph API: a call by a known caller becomes an answer, or a refusal. Reads objects and edges; writes nothing.
 
-People, Pages and Instagram profiles are shown to those who may see them (facts §3.1, §3.2). Tokens, limits, counting
-and faults are added in `simulation`.
+People, Pages and Instagram profiles are shown to those who may see them (docs/graph_api.md#facebook-login,
+docs/graph_api.md#instagram-login). Tokens, limits, counting and faults are added in `simulation`.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ NEEDS_COMMENT_SCOPE = frozenset({"tags", "mentioned_media", "mentioned_comment"}
 
 
 def visible_pages(view: View, person: Person) -> list[Page]:
-    """The Pages `/me/accounts` lists: those of a business only with business_management (facts §3.1)."""
+    """The Pages `/me/accounts` lists: those of a business only with the scope business_management."""
     scopes = view.caller.grant.scopes
     if "pages_show_list" not in scopes:
         return []
@@ -58,7 +58,7 @@ def accounts_page(
 
 
 def show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBook) -> Json:
-    """A Page; without an Instagram account the field for it is left out (facts §3.1)."""
+    """A Page; without an Instagram account the field for it is left out (docs/graph_api.md#facebook-login)."""
     grant = view.caller.grant
     page_token = replace(grant, kind="page", page_id=page.id, expires_at=None if grant.long_lived else grant.expires_at)
     values: dict[str, Callable[[], object]] = {
@@ -101,7 +101,7 @@ def show_person(view: View, person: Person, fields: tuple[Field, ...], book: Tok
 
 
 def show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_me: bool = False) -> Json:
-    """An Instagram account. `as_me`: read as `/me` of Instagram Login, whose `id` is app-scoped (facts §3.2)."""
+    """An Instagram account. `as_me`: read as `/me` of Instagram Login, whose `id` is app-scoped."""
     now, profile = view.call.now, account.profile
     own_id = account.app_user_id if as_me else account.id
 
@@ -153,7 +153,7 @@ def insights_of(view: View, account: Account, params: dict[str, str]) -> Json:
 
 
 def may_see(view: View, account: Account, world: World) -> bool:
-    """Whether the token belongs to the account, or to somebody with a role on its Page."""
+    """Whether the token belongs to the account, or to a person with a role on its Page."""
     caller = view.caller
     if caller.login == "instagram":
         return caller.own_account == account and caller.may("instagram_business_basic")
@@ -165,6 +165,8 @@ def may_see(view: View, account: Account, world: World) -> bool:
         pages = tuple(page for page in pages if page.id == caller.grant.page_id)
     return any(page.account == account for page in pages)
 
+
+# ---- reading -------------------------------------------------------------------------------------------------------
 
 # Edges of other objects: known words, but nothing an Instagram account or post has (recorded: feed).
 _OTHERS_EDGES = frozenset((
@@ -217,7 +219,7 @@ class Graph:
         return self._object(view, segments[0], segments[1:])
 
     def _many(self, view: View) -> Json:
-        """`?ids=a,b`: all or nothing (facts §2.2)."""
+        """`?ids=a,b`: all or nothing (docs/graph_api.md#one-refusal-loses-the-call)."""
         ids = names_in(view.call.params.get("ids"))
         if not ids:
             raise refusals.unsupported_method(view.call.method)
@@ -313,7 +315,7 @@ class Graph:
         )
 
     def _facebook(self, view: View, object_id: str, edge: str, fields: tuple[Field, ...]) -> Json:
-        """A person or a Page. Somebody else's Page needs the app's proof (facts §3.1)."""
+        """A person or a Page. Another person's Page needs the app's proof (docs/graph_api.md#facebook-login)."""
         caller = view.caller
         person = self.world.person(object_id)
         if person is not None and object_id == caller.grant.subject:

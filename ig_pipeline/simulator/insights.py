@@ -1,7 +1,7 @@
-"""Insights of accounts and posts: which requests are legal, and the answers in the shapes of facts §1.3 and §2.2.
+"""Insights of accounts and posts: which requests are legal, and the answers (docs/graph_api.md#shapes-of-answers).
 
-Requests are checked in the order in which the API refuses (facts §1.1-1.4, recordings); one refused metric or post
-fails the whole call, as in reality. What is true is decided in `accounts` and `posts`.
+Requests are checked in the order in which the API refuses (docs/graph_api.md#error-messages, recordings); one refused
+metric or post fails the whole call, as in reality. What is true is decided in `accounts` and `posts`.
 """
 
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ from ig_pipeline.simulator.catalogue import (
     description_of,
     title_of,
 )
-from ig_pipeline.simulator.days import SETTLES_AFTER, buckets_ending_in, day_of, ends, stamp, starts, years_before
+from ig_pipeline.simulator.days import FINAL_AFTER, buckets_ending_in, day_of, ends, stamp, starts, years_before
 from ig_pipeline.simulator.draws import between
 from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.requests import Call, Json, instant_in, names_in
 from ig_pipeline.simulator.tokens import Login
 
 LONGEST = timedelta(seconds=2_592_000)
-# `impressions` was refused with a wording of its own until it was removed for all versions (facts §1.1).
+# `impressions` was refused with a wording of its own until it was removed for all versions.
 _IMPRESSIONS_GONE = (2025, 4, 21)
 
 
@@ -144,7 +144,7 @@ def _breakdowns_of(metric: str) -> tuple[str, ...]:
 
 
 def _range(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
-    """Both ends; left out, `until` is now and `since` a day before it (facts §1.2)."""
+    """Both ends; left out, `until` is now and `since` a day before it (docs/graph_api.md#range-and-depth)."""
     end = until or now
     begin = since or end - timedelta(days=1)
     if begin > end:
@@ -164,8 +164,10 @@ def _within_history(metrics: list[str], since: datetime, now: datetime) -> None:
             raise refusals.follower_count_too_old()
 
 
+# ---- answers about an account --------------------------------------------------------------------------------------
+
 _SPANS = {"week": 7, "days_28": 28}
-# The last days of online_followers come back empty (facts §1.1).
+# The last days of online_followers come back empty (docs/graph_api.md#demographics-and-followers-online).
 _ONLINE_LAGS = timedelta(days=2)
 # The window of a link, where the caller gave none: a day (recorded).
 _LINK_STEP = 86_400
@@ -185,7 +187,7 @@ def account_insights(account: Account, params: dict[str, str], call: Call, login
 
 
 def _exists(account: Account, metric: str) -> bool:
-    """Whether the account has the metric at all; what it has not is left out of a 200 without a word (facts §1.2)."""
+    """Whether the account has the metric at all; one that it has not is left out of an answer with status 200."""
     if metric in THREADS:
         return False
     few = account.followers_count() < MIN_FOLLOWERS
@@ -250,12 +252,12 @@ def _total_value(
 
 
 def _follows(account: Account, days: list[date], now: datetime) -> Json:
-    """FOLLOWER are follows, NON_FOLLOWER unfollows; a day younger than 48 hours has no results yet (facts §1.1)."""
-    settled = [day for day in days if now - ends(day) >= SETTLES_AFTER]
+    """FOLLOWER are follows, NON_FOLLOWER unfollows; a day younger than 48 hours has no results yet."""
+    final = [day for day in days if now - ends(day) >= FINAL_AFTER]
     breakdown: Json = {"dimension_keys": ["follow_type"]}
-    if settled:
+    if final:
         breakdown["results"] = [
-            {"dimension_values": [value], "value": account.total(name, settled, now)}
+            {"dimension_values": [value], "value": account.total(name, final, now)}
             for value, name in (("FOLLOWER", "follows"), ("NON_FOLLOWER", "unfollows"))
         ]
     return {"breakdowns": [breakdown]}
@@ -273,7 +275,7 @@ def _split(account: Account, metric: str, breakdowns: tuple[str, ...], value: in
 
 
 def _paging(account: Account, request: InsightRequest, params: dict[str, str], call: Call) -> Json:
-    """Links to the windows before and after: always there, and walking on for ever (recorded, facts §1.2)."""
+    """Links to the windows before and after: always there, without end (docs/graph_api.md#paging-of-insights)."""
     since, until = int(request.since.timestamp()), int(request.until.timestamp())
     step = until - since if request.given_until and request.given_since else _LINK_STEP
     kept = {name: value for name, value in params.items() if name not in {"limit", "since", "until"}}
@@ -284,7 +286,9 @@ def _paging(account: Account, request: InsightRequest, params: dict[str, str], c
     }
 
 
-# In the vocabulary, but gone for all versions (facts §1.1), or never an Instagram post's.
+# ---- answers about a post ------------------------------------------------------------------------------------------
+
+# In the vocabulary, but gone for all versions (docs/graph_api.md#removed-metrics), or never an Instagram post's.
 _REMOVED = "impressions"
 _FEWEST_VIEWERS = 5
 _UNDESCRIBED = frozenset({"content_views"})

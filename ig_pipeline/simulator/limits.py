@@ -1,7 +1,7 @@
 """Calls counted, and rate limits as the real ones feel: percentages in headers, a stop at 100, a block that grows.
 
-Limits count per account in a rolling 24 hours, and per app in a rolling hour (facts §4). Deterministic: only calls and
-the clock decide. Control requests and downloads of files are not calls.
+Limits count per account and per app, in a rolling 24 hours (docs/graph_api.md#rate-limits-and-usage-headers).
+Deterministic: only calls and the clock decide. Control requests and downloads of files are not calls.
 """
 
 import json
@@ -59,9 +59,11 @@ class CallCounts:
         return {"total": sum(counts.values()), "accounts": accounts}
 
 
+# ---- limits --------------------------------------------------------------------------------------------------------
+
 APP = "app"
 # How long a limit reached by counting shuts, and what each further call adds ("continuing to make calls will
-# continue to increase your call count", facts §4).
+# continue to increase your call count", docs/graph_api.md#rate-limits-and-usage-headers).
 BLOCK = timedelta(minutes=10)
 LENGTHENED_BY = timedelta(seconds=30)
 LONGEST = timedelta(hours=24)
@@ -128,7 +130,7 @@ class Limits:
             meter.block_after, meter.blocked_until = None, now + lasting
 
     def release(self, subject: str) -> None:
-        """End a block at once and forget the calls that led to it."""
+        """End a block at once and clear the calls that led to it."""
         self._meters.pop(subject, None)
 
     def count(self, subject: str, now: datetime) -> None:
@@ -157,7 +159,7 @@ class Limits:
             self.count(APP, now)
 
     def headers(self, subject: str, now: datetime) -> dict[str, str]:
-        """The usage header of an answer: the account's own, or the app's for calls about no account (facts §4)."""
+        """The usage header of an answer: the account's own, or the app's for calls about no account."""
         meter = self._meter(subject)
         percent = 100 if meter.blocked(now) else min(100, 100 * meter.used(now) // self._budget(subject))
         usage = {"call_count": percent, "total_cputime": percent // 4, "total_time": percent // 4}
@@ -178,7 +180,7 @@ class Limits:
         return math.ceil((meter.blocked_until - now).total_seconds() / 60)
 
     def blocked_until(self, subject: str, now: datetime) -> datetime | None:
-        """When a subject's block ends as things stand; None when it is not blocked."""
+        """When a subject's block ends without further calls; None when it is not blocked."""
         meter = self._meter(subject)
         return meter.blocked_until if meter.blocked(now) else None
 

@@ -143,10 +143,12 @@ def final_counts(audience: float, product_type: ProductType, key: str) -> dict[s
     return counts
 
 
+# ---- which posts an account makes ----------------------------------------------------------------------------------
+
 # Every account's first day: far enough back for a year of history at any test's clock.
 OPENED = date(2023, 6, 1)
 DAY_ZERO = date(2010, 1, 1)
-# Share of reels whose thumbnail the list leaves out (2 of 25 in a live walk, facts §2.1).
+# Share of reels whose thumbnail the list leaves out (2 of 25 in a live walk, docs/graph_api.md#what-is-left-out).
 _WITHOUT_THUMBNAIL = 0.08
 _WITHOUT_CAPTION = 0.08
 _SHARED_TO_FACEBOOK = 0.5
@@ -246,7 +248,7 @@ def _post(*, key: str, position: int, kind: Kind, day: date, n: int) -> Post:
 def _story(*, key: str, position: int, kind: Kind, day: date, n: int) -> Post:
     place = MediaPlace(position, (day - DAY_ZERO).days, n, STORY_PART)
     at = starts(day) + timedelta(seconds=int(between(0.25, 0.98, key, "time") * 23 * 3600))
-    # A story may have too few viewers for insights: fewer than five (facts §2.2).
+    # A story may have too few viewers for insights: fewer than five (docs/graph_api.md#posts-without-numbers).
     audience = kind.daily_reach * 0.3 if fraction(key, "seen") > 0.1 else 3
     return Post(
         id=media_id(place),

@@ -15,7 +15,7 @@ from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.refusals import Envelope, RefusalError, bad_syntax
 from ig_pipeline.simulator.tokens import Grant, Login
 
-# Version → first and last day it is served; dates of facts §0, releases before 2026 approximate where not given there.
+# Version → first and last day it is served (docs/graph_api.md#versions; releases not given there are approximate).
 _LIVES: dict[str, tuple[date, date]] = {
     "v19.0": (date(2024, 1, 23), date(2026, 5, 21)),
     "v20.0": (date(2024, 5, 21), date(2026, 9, 24)),
@@ -39,7 +39,7 @@ def split_version(path: str) -> tuple[str | None, str]:
     """The version a path (without slashes at its ends) begins with, and the rest; None when it names none there is.
 
     A version that does not exist is part of the path, and no object lies there. Those of the table exist at any clock,
-    for a test may set it back; older ones are dead, but known.
+    for a test may set it back; older ones are retired, but known.
     """
     first, _, rest = path.partition("/")
     known = is_version(first) and (first in _LIVES or float(first[1:]) < float(next(iter(_LIVES))[1:]))
@@ -47,7 +47,7 @@ def split_version(path: str) -> tuple[str | None, str]:
 
 
 def served_version(asked: str | None, today: date) -> str:
-    """The version that serves a call: a live one as asked, the newest for a dead one, the oldest live for none.
+    """The version that serves a call: a live one as asked, the newest for a retired one, the oldest live for none.
 
     At a clock before every version in the table the asked one serves: a recording may be older than the table.
     """
@@ -62,6 +62,9 @@ def served_version(asked: str | None, today: date) -> str:
 
 Json = dict[str, Any]
 Delivery = Literal["whole", "truncated", "reset"]
+
+
+# ---- calls and answers ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ class Answer:
         return json.dumps(self.body, separators=(",", ":")).encode()
 
 
+# ---- parameters ----------------------------------------------------------------------------------------------------
+
+
 def names_in(text: str | None) -> list[str]:
     """A list parameter: comma-separated, or a JSON array as the official SDK sends it."""
     if not text:
@@ -167,7 +173,7 @@ _RELATIVE = re.compile(r"([+-]?\d+)\s*(second|minute|hour|day|week)s?(\s+ago)?")
 
 
 def instant_in(params: dict[str, str], name: str, now: datetime) -> datetime | None:
-    """`since` or `until`: Unix seconds, a date (00:00 UTC, facts §1.2), ISO, or a few words of strtotime."""
+    """`since` or `until`: Unix seconds, a date (00:00 UTC), ISO, or a few words of strtotime."""
     text = (params.get(name) or "").strip()
     if not text:
         return None
@@ -185,6 +191,8 @@ def instant_in(params: dict[str, str], name: str, now: datetime) -> datetime | N
     except (ValueError, OverflowError, OSError):
         raise RefusalError(f"Invalid parameter: {name} is not a timestamp or a date", code=100) from None
 
+
+# ---- the grammar of `fields` ---------------------------------------------------------------------------------------
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 

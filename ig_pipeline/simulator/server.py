@@ -96,6 +96,8 @@ def _bearer(request: Request) -> str | None:
     return token.strip() or None if scheme.lower() in {"bearer", "oauth"} else None
 
 
+# ---- answers on the wire -------------------------------------------------------------------------------------------
+
 _TRANSPORT = "ig_pipeline.transport"
 
 
@@ -153,6 +155,8 @@ async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
+
+# ---- the server ----------------------------------------------------------------------------------------------------
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "HEAD"]
 _STARTS_WITHIN = 10.0
@@ -249,7 +253,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-        bound.listen(128)  # so that whoever reads the address may connect at once
+        bound.listen(128)  # a reader of the address may connect at once
     except OSError:
         bound.close()
         raise

@@ -53,6 +53,8 @@ class OffsetClock:
         self.offset = instant - self._base()
 
 
+# ---- batches -------------------------------------------------------------------------------------------------------
+
 _MOST_CALLS = 50
 
 
@@ -90,7 +92,9 @@ def _part_answer(answer: Answer, *, with_headers: bool) -> dict[str, Any] | None
     return shown
 
 
-# Roomy enough that one backfill is a percent of it, small enough that the headers move (facts §4 knows no number).
+# ---- the simulation ------------------------------------------------------------------------------------------------
+
+# Large enough that one backfill is a percent of it, small enough that the headers move; no real number is known.
 CALLS_A_DAY = 20_000
 
 
@@ -243,7 +247,7 @@ class Simulation:
         return Answer(refusal.status, refusal.body(envelope, trace), headers)
 
     def caller(self, call: Call) -> Caller:
-        """Who calls. Raises RefusalError for a missing, unreadable or dead token."""
+        """Who calls. Raises RefusalError for a missing, unreadable or ended token."""
         if not call.token:
             raise refusals.token_required_for_me() if call.segments[:1] == ["me"] else refusals.token_required()
         grant = self.book.read(call.token, call.now)
@@ -294,7 +298,7 @@ class Simulation:
         return found.account.username if found else otherwise
 
     def _token_of_whom(self, call: Call) -> str:
-        """The username behind a token that is exchanged or refreshed, so that those calls are counted to somebody."""
+        """The username behind a token that is exchanged or refreshed, so that those calls are counted too."""
         for token in (call.params.get("fb_exchange_token"), call.params.get("input_token"), call.token):
             try:
                 subject = self.book.read(token or "", call.now).subject
@@ -305,7 +309,7 @@ class Simulation:
         return NO_ACCOUNT
 
     def _prove(self, call: Call, caller: Caller, endpoint: str) -> None:
-        """`appsecret_proof`: HMAC-SHA256 of the token under the app's secret (facts §3.1)."""
+        """`appsecret_proof`: HMAC-SHA256 of the token under the app's secret (docs/graph_api.md#facebook-login)."""
         if caller.login != "facebook" or caller.grant.kind == "app":
             return
         proof = call.params.get("appsecret_proof")

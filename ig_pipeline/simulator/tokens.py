@@ -17,10 +17,11 @@ from ig_pipeline.simulator.refusals import RefusalError, token_dead, token_unrea
 Login = Literal["facebook", "instagram"]
 Kind = Literal["user", "page", "system_user", "app"]
 
-# "expires_in": 5183944 in Meta's own examples: sixty days less a minute or so (facts §3.1, §3.2).
+# "expires_in": 5183944 in Meta's own examples: sixty days less a minute or so.
 LONG_LIFE = timedelta(seconds=5_183_944)
 SHORT_LIFE = timedelta(hours=1)
-# How long an app may read after the person last used it; no exchange of tokens moves it (facts §8).
+# How long an app may read after the person last used it; no exchange of tokens moves it
+# (docs/graph_api.md#data-access-end).
 DATA_ACCESS = timedelta(days=90)
 REFRESHABLE_AFTER = timedelta(hours=24)
 # How long owners have had their token when the simulator starts: long enough to be refreshed at once.
@@ -131,7 +132,7 @@ class TokenBook:
         return ("EAAG" if grant.login == "facebook" else "IGAA") + signed
 
     def read(self, token: str, now: datetime) -> Grant:
-        """The grant of a living token. Raises RefusalError (190) for one that is none, expired or revoked."""
+        """The grant of a valid token. Raises RefusalError (190) for one that is none, expired or revoked."""
         grant = self._parse(token)
         death = self._deaths.get((grant.login, grant.subject))
         if death and grant.generation <= death.generation and death.at <= now:
@@ -161,7 +162,7 @@ class TokenBook:
         return self._readable_until.get(grant.subject, self._started_at - _HELD_FOR + DATA_ACCESS)
 
     def check_data_access(self, grant: Grant, now: datetime) -> None:
-        """Raises RefusalError (190/493) once the token lives but does not read any more."""
+        """Raises RefusalError (190/493) once the token is valid but does not read any more."""
         until = self.data_access_until(grant)
         if until is not None and until <= now:
             raise self._dead(grant, 493, until, now)
@@ -195,7 +196,7 @@ class TokenBook:
             subject=subject,
             generation=generation,
             issued_at=issued_at or self._started_at - _HELD_FOR,
-            # Page tokens of a long-lived person's token do not expire (facts §3.1), nor do a system user's.
+            # Page tokens of a long-lived person's token do not expire, nor do a system user's.
             expires_at=_instant(expires)
             or (None if kind in {"page", "system_user"} else self._started_at - _HELD_FOR + LONG_LIFE),
             scopes=frozenset(scope for n, scope in enumerate(ALL_SCOPES) if scopes >> n & 1),

@@ -1,7 +1,8 @@
 """Posts, stories, children and comments as JSON with exactly the fields asked for, alone or page by page.
 
-A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file (facts §2.1). The last
-page of a list still carries cursors but no `next`; an empty one carries no paging at all.
+A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file
+(docs/graph_api.md#what-is-left-out). The last page of a list still carries cursors but no `next`; an empty one carries
+no paging at all.
 """
 
 import base64
@@ -34,7 +35,7 @@ def cursor_of(key: str) -> str:
 
 
 def key_of(cursor: str) -> str:
-    """The item key a cursor stands for. Raises RefusalError for a cursor of somebody else's making."""
+    """The item key a cursor stands for. Raises RefusalError for a cursor of another origin."""
     try:
         body = cursor.removeprefix("QVFI")
         return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
@@ -76,7 +77,7 @@ def _window(
 ) -> tuple[list[T], bool, bool]:
     """The items of a page, and whether there are more after and before it. Takes no more of `items` than it must.
 
-    Raises RefusalError for a cursor that stands nowhere.
+    Raises RefusalError for a cursor beside no item.
     """
     if before := params.get("before"):
         mark = key_of(before)
@@ -95,6 +96,9 @@ def _window(
     return chosen, next(items, None) is not None, bool(after)
 
 
+# ---- objects -------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class View:
     """Who looks, when and through which call."""
@@ -109,7 +113,7 @@ class _Absent:
 
 ABSENT = _Absent()
 ID_ONLY = (Field("id"),)
-# Fields only Facebook Login knows (facts §2.1).
+# Fields only Facebook Login knows (docs/graph_api.md#fields).
 _FACEBOOK_COUNTS = {
     "total_like_count": "likes",
     "total_comments_count": "comments",
@@ -150,7 +154,7 @@ def _post_field(view: View, account: Account, post: Post, field: Field) -> objec
         return post.count(_FACEBOOK_COUNTS[field.name], view.call.now)
     if view.caller.login == "facebook" and field.name == "view_count":
         raise refusals.RefusalError("The view_count field is not available for this media", code=36104)
-    return ABSENT  # a name nobody knows is left out of a post without a word (recorded: from_id, from_full_name)
+    return ABSENT  # an unknown name is left out of a post (recorded: from_id, from_full_name)
 
 
 def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable[[], object]]:
@@ -184,7 +188,7 @@ def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable
 
 
 def _thumbnail(view: View, post: Post) -> bool:
-    """Some reels lack their thumbnail in the list and have it when read themselves (facts §2.1)."""
+    """Some reels lack their thumbnail in the list and have it when read themselves."""
     return post.has_thumbnail or view.call.path.split("/")[-1] == post.id
 
 
@@ -216,7 +220,7 @@ def _children(view: View, account: Account, post: Post, field: Field) -> object:
 
 
 def show_child(view: View, account: Account, post: Post, child: Child, fields: tuple[Field, ...]) -> Json:
-    """A child of a carousel: no caption, counts, product type or insights of its own (facts §2.1)."""
+    """A child of a carousel: no caption, counts, product type or insights of its own."""
     video, base, now = child.media_type == "VIDEO", view.call.base_url, view.call.now
     values: dict[str, Callable[[], object]] = {
         "id": lambda: child.id,
@@ -255,6 +259,9 @@ def show_comment(comment: Comment, fields: tuple[Field, ...]) -> Json:
 
     shown = show_fields(fields or _COMMENT_FIELDS, resolve)
     return shown if "id" in shown else {**shown, "id": comment.id}
+
+
+# ---- lists of an account -------------------------------------------------------------------------------------------
 
 
 def media_page(view: View, account: Account, fields: tuple[Field, ...], params: dict[str, str]) -> Json:

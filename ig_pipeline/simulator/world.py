@@ -41,7 +41,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on Facebook who gives consent, and the Pages they have a role on."""
+    """A person on Facebook who gives consent, and the Pages they have a role on."""
 
     id: str
     name: str
