@@ -37,7 +37,7 @@ COMMANDS: dict[str, Entry] = {
         "ig_pipeline.simulator.__main__", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."
     ),
     "backfill-instagram": Entry("backfill", "backfill_instagram", "Save posts, reels and live stories as files."),
-    "backfill-status": Entry("backfill_status", "backfill_status", "Show the media library and the last backfills."),
+    "backfill-status": Entry("backfill", "backfill_status", "Show the media library and the last backfills."),
     "bot": Entry("bot", "bot", "Answer /backfill, /status and /help on Telegram until Ctrl-C."),
     "config": Entry("config", "config", "Look at the settings."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to do about what is wrong."),
