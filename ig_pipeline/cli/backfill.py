@@ -20,8 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.console import err, out, print_json, shown
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.grid import tell_grid
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.media_store.errors import StoreError

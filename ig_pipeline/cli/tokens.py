@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from ig_pipeline.cli.console import out, print_json
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.group import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import Settings, load_settings

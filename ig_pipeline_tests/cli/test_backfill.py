@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.backfill import exit_code
 from ig_pipeline.cli.dagster_home import prepare_home
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import media_backfills, tables
 from ig_pipeline.storage.database import migrate, open_engine

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.cli.console import print_json, shown, shown_in_colour
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.storage.tables import user_tokens, users
