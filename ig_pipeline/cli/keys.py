@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from ig_pipeline.cli.group import Group
+from ig_pipeline.cli.console import Group
 from ig_pipeline.cli.opening import open_database
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.sync.engine import open_services

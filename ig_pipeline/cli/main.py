@@ -101,8 +101,7 @@ def cli(verbose: bool, traceback: bool) -> None:
       ig-pipeline up                   the real thing: Dagster's UI, daemon and code location
       ig-pipeline doctor               what is missing on this machine
     """
-    from ig_pipeline.cli.console import replace_what_cannot_be_shown  # noqa: PLC0415 - as above
-    from ig_pipeline.cli.logs import configure_logging  # noqa: PLC0415 - as above
+    from ig_pipeline.cli.console import configure_logging, replace_what_cannot_be_shown  # noqa: PLC0415 - as above
 
     replace_what_cannot_be_shown()
     configure_logging(verbose=verbose)
