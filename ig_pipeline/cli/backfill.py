@@ -21,8 +21,7 @@ from rich.text import Text
 
 from ig_pipeline.cli.console import err, out, print_json, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
-from ig_pipeline.cli.grid import tell_grid
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.stores import open_database, tell_grid
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage import media_backfills, media_items

@@ -18,7 +18,7 @@ from ig_pipeline.charts.terminal import (
 )
 from ig_pipeline.cli.console import chart_width, out, print_json
 from ig_pipeline.cli.failures import CommandError, ExitCode
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import load_settings

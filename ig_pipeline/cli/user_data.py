@@ -7,7 +7,7 @@ import click
 
 from ig_pipeline.cli.console import print_json, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import deletion_requests, user_data

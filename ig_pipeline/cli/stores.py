@@ -1,13 +1,28 @@
-"""Tells Dagster's grid what a command has filled, when there is an instance. What is told is `defs.reporting`'s."""
+"""What commands read and write: the database, migrated when opened and closed at the end, and Dagster's grid.
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+Commands that only look around (`doctor`, `config`) do without. What the grid is told is decided in `defs.reporting`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 import sqlalchemy as sa
 
 from ig_pipeline.settings import Settings
+from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.results import AccountDayResult
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[sa.Engine]:
+    """The migrated database of the settings. Raises `DatabaseError`."""
+    engine = open_engine(settings.effective_database_url)
+    try:
+        migrate(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def tell_grid(settings: Settings, results: Sequence[AccountDayResult]) -> None:
