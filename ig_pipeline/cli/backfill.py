@@ -67,18 +67,18 @@ class BackfillBar(Watcher):
         self._progress.stop()
 
     def listed(self, files: list[WantedFile]) -> None:
-        """There are more files than known before."""
+        """More files are known."""
         super().listed(files)
         self._files += len(files)
         self._progress.update(self._bar, total=self._files)
 
     def received(self, count: int) -> None:
-        """Bytes came."""
+        """Bytes arrived."""
         self._received += count
         self._progress.update(self._bar, received=self._received)
 
     def finished(self, result: FileResult) -> None:
-        """A file is settled."""
+        """A file is complete, skipped or failed."""
         super().finished(result)
         self._progress.advance(self._bar)
 
@@ -260,8 +260,8 @@ def _user() -> str:
 
 
 _UNFINISHED_NOTE = (
-    "running: under way, or its process died. interrupted: it broke off. The account's next backfill looks after what "
-    "either left and goes on from there; nothing needs mending by hand."
+    "running: under way, or its process died. interrupted: it broke off. The account's next backfill cleans up after "
+    "either and continues from there; nothing needs to be repaired by hand."
 )
 
 

@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from ig_pipeline.redaction import RedactingFormatter, quiet_chatty_loggers
 
-# A pipe has no width. Wide enough that no table of ours is cut, for whoever greps in it.
+# A pipe has no width. Wide enough that no table is cut, for `grep`.
 _PIPE_WIDTH = 160
 # JSON itself escapes only what is below U+0020: the rest of the control characters, those that turn writing round, and
 # those of no width, behind which one address looks like another.
@@ -54,7 +54,7 @@ def print_json(document: object) -> None:
 
 
 def shown(text: str) -> str:
-    """`text` from outside as a terminal may get it: what it would obey, or hide, is written as its escape."""
+    """`text` from outside, safe to print: what a terminal would obey, or hide, is written as its escape."""
     return "".join(
         character if character in "\n\t" or unicodedata.category(character) not in _UNSHOWN else _escaped(character)
         for character in text
@@ -62,7 +62,7 @@ def shown(text: str) -> str:
 
 
 def shown_in_colour(line: str) -> str:
-    """The same for a line of a process of ours: its colours stay."""
+    """The same for a line of a process that `up` started: its colours stay."""
     return "".join(part if _COLOUR.fullmatch(part) else shown(part) for part in _COLOUR.split(line))
 
 

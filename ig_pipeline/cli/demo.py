@@ -36,13 +36,13 @@ from ig_pipeline.storage.timeline import account_timeline
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.plan import Window, initial_window, missing_days, stretches
 
-# Nothing new for so long means that nothing will come: the slowest first run measured took 20 s to its first day.
-PATIENCE_SECONDS = 120.0
+# Without a new day for so long the demo gives up: the slowest first run measured took 20 s to its first day.
+_TIMEOUT_SECONDS = 120.0
 _LOOK_EVERY = 0.25
 
 
 class DemoFailedError(Exception):
-    """The days did not come; the message says what is known."""
+    """The days did not arrive; the message says what is known."""
 
 
 def watch(
@@ -74,9 +74,9 @@ def watch(
                     before, last_news = sum(done.values()), time.monotonic()
                 if failures:
                     raise DemoFailedError(f"A day failed: {failures[0].error_message}")
-                if time.monotonic() - last_news > PATIENCE_SECONDS:
+                if time.monotonic() - last_news > _TIMEOUT_SECONDS:
                     raise DemoFailedError(
-                        f"No new day for {PATIENCE_SECONDS:.0f} s. {settings.home / 'demo.log'} tells more."
+                        f"No new day for {_TIMEOUT_SECONDS:.0f} s. {settings.home / 'demo.log'} tells more."
                     )
                 time.sleep(_LOOK_EVERY)
     finally:

@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     STOPPED = 130, "stopped by Ctrl-C; what was finished stays"
 
 
-# First match wins: subclasses stand before their bases.
+# First match wins: subclasses come before their bases.
 EXIT_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SettingsError, ExitCode.USAGE),
     (DatabaseUrlError, ExitCode.USAGE),

@@ -1,6 +1,6 @@
 """What commands read and write: the database, migrated when opened and closed at the end, and Dagster's grid.
 
-Commands that only look around (`doctor`, `config`) do without. What the grid is told is decided in `defs.reporting`.
+Read-only commands (`doctor`, `config`) do without. What the grid shows is decided in `defs.reporting`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def open_database(settings: Settings) -> Iterator[sa.Engine]:
 
 
 def tell_grid(settings: Settings, results: Sequence[AccountDayResult]) -> None:
-    """Show `results` in the grid; that it was not reached is said on standard error."""
+    """Show `results` in the grid of Dagster, where there is one; a warning on standard error when it is unreachable."""
     if not results or not (settings.dagster_home / "dagster.yaml").is_file():
         return
     from ig_pipeline.defs.reporting import GridReporter, grid_reporter  # noqa: PLC0415 - three seconds of imports
