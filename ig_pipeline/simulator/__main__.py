@@ -12,11 +12,11 @@ from ig_pipeline.simulator.server import listen, make_server
 from ig_pipeline.simulator.simulation import Simulation, utc_now
 from ig_pipeline.simulator.world import World
 
-DEFAULT_PORT = 8990
+_PORT = 8990
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 lets the system choose.")
+@click.option("--port", default=_PORT, show_default=True, help="Port to listen on; 0 lets the system choose.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--accounts", default=3, show_default=True, type=click.IntRange(0, 10_000), help="Number of accounts.")
 @click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Milliseconds a call takes.")

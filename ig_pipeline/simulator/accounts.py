@@ -16,7 +16,7 @@ from ig_pipeline.simulator.kinds import Kind
 from ig_pipeline.simulator.posts import DAY_ZERO, OPENED, Post, number_of_posts, posts_of_day, stories_of_day
 
 # What a total adds up from; the other metrics of a day are a share of its reach.
-INTERACTIONS = ("likes", "comments", "shares", "saves", "replies", "reposts")
+_INTERACTIONS = ("likes", "comments", "shares", "saves", "replies", "reposts")
 _SHARES_OF_REACH = {
     "views": (1.4, 2.6),
     "accounts_engaged": (0.02, 0.08),
@@ -36,7 +36,7 @@ DAILY_METRICS = ("reach", "follower_count", "total_interactions", *_SHARES_OF_RE
 _WEEKDAY = (0.95, 0.98, 1.0, 1.04, 1.0, 1.12, 1.18)
 
 
-def final_value(metric: str, day: date, *, key: str, reach: int, followers: int, posts: int) -> int:
+def _final_value(metric: str, day: date, *, key: str, reach: int, followers: int, posts: int) -> int:
     """The final value of `metric` of `day`.
 
     `key` names the account, `reach` and `followers` are its typical size, `posts` the number posted on that day.
@@ -50,11 +50,11 @@ def final_value(metric: str, day: date, *, key: str, reach: int, followers: int,
     if metric == "unfollows":
         return int(followers * between(0.0002, 0.0026, *draw))
     low, high = _SHARES_OF_REACH[metric]
-    reached = final_value("reach", day, key=key, reach=reach, followers=followers, posts=posts)
+    reached = _final_value("reach", day, key=key, reach=reach, followers=followers, posts=posts)
     return int(reached * between(low, high, *draw))
 
 
-def shown(final: int, metric: str, day: date, *, key: str, at: datetime) -> int:
+def _shown_at(final: int, metric: str, day: date, *, key: str, at: datetime) -> int:
     """What the API shows of `final` at the instant `at`: 0, a provisional part below it, or all."""
     if at < ends(day):
         return 0
@@ -64,7 +64,7 @@ def shown(final: int, metric: str, day: date, *, key: str, at: datetime) -> int:
     return min(final - 1, int(final * (0.55 + 0.4 * fraction(key, day, name, "settled"))))
 
 
-def together(values: list[int]) -> int:
+def _together(values: list[int]) -> int:
     """People reached on several days: some come back, so it is less than the sum (docs/graph_api.md#unique-reach)."""
     if len(values) < 2:
         return sum(values)
@@ -75,7 +75,7 @@ def together(values: list[int]) -> int:
 # ---- the account ---------------------------------------------------------------------------------------------------
 
 _DAY = timedelta(days=1)
-STORY_LIFE = timedelta(hours=24)
+_STORY_LIFE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Account:
         """Stories visible at the instant `at`, newest first: younger than a day (docs/graph_api.md#stories)."""
         days = (day_of(at), day_of(at) - _DAY)
         stories = [story for day in days for story in self.stories_on(day)]
-        return sorted((s for s in stories if s.at <= at < s.at + STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
+        return sorted((s for s in stories if s.at <= at < s.at + _STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
 
     def converted_at(self, at: datetime) -> datetime | None:
         """Its latest conversion to a business account; None when it always was one.
@@ -206,11 +206,11 @@ class Account:
         Names are those of the API, and `follows` and `unfollows` for the two parts of follows_and_unfollows.
         """
         if name == "total_interactions":
-            return sum(self.metric(part, day, at) for part in INTERACTIONS)
-        return shown(self._final(name, day), name, day, key=self.key, at=at)
+            return sum(self.metric(part, day, at) for part in _INTERACTIONS)
+        return _shown_at(self._final(name, day), name, day, key=self.key, at=at)
 
     def _final(self, name: str, day: date) -> int:
-        value = final_value(
+        value = _final_value(
             name,
             day,
             key=self.key,
@@ -223,7 +223,7 @@ class Account:
     def total(self, name: str, days: list[date], at: datetime) -> int:
         """What `total_value` gives for `name` over several days: people are counted once, the rest is a sum."""
         values = [self.metric(name, day, at) for day in days]
-        return together(values) if name in {"reach", "accounts_engaged"} else sum(values)
+        return _together(values) if name in {"reach", "accounts_engaged"} else sum(values)
 
     def reach(self, day: date, at: datetime) -> int:
         """Reach of a Pacific day as of `at`."""

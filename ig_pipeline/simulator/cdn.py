@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from ig_pipeline.simulator.cdn_files import CdnFile, length_of, pieces
 from ig_pipeline.simulator.draws import between, fraction, opaque
 
-CDN_PREFIX = "/_cdn"
+_PATH_PREFIX = "/_cdn"
 # Recorded lifetimes (docs/graph_api.md#media-urls-and-their-expiry): pictures 104-108 h, videos 32-108 h.
 _PICTURE_HOURS = (104.0, 108.0)
 _VIDEO_HOURS = (32.0, 108.0)
@@ -40,34 +40,34 @@ def file_url(base_url: str, object_id: str, *, video: bool, now: datetime, thumb
         "_nc_cat": str(100 + int(11 * fraction(object_id, "cat"))),
         "ccb": "7-5",
         "_nc_ohc": opaque(24, object_id, minute, "ohc"),
-        "oh": signature(object_id, expires),
+        "oh": _signature(object_id, expires),
         "oe": f"{expires:X}",
     }
     name = f"{object_id}_{'t.jpg' if thumbnail else kind}"
-    return f"{base_url}{CDN_PREFIX}{path}/{name}?{urlencode(query)}"
+    return f"{base_url}{_PATH_PREFIX}{path}/{name}?{urlencode(query)}"
 
 
-def signature(object_id: str, expires: int) -> str:
+def _signature(object_id: str, expires: int) -> str:
     """What `oh` must be for an object and an expiry (Unix seconds)."""
     return "00_" + opaque(40, object_id, expires, "signature")
 
 
-def is_alive(object_id: str, query: dict[str, str], now: datetime) -> bool:
+def _is_alive(object_id: str, query: dict[str, str], now: datetime) -> bool:
     """Whether the address with this query is signed by us and not yet expired; else it answers 403."""
     try:
         expires = int(query.get("oe", ""), 16)
     except ValueError:
         return False
-    return query.get("oh") == signature(object_id, expires) and now < datetime.fromtimestamp(expires, UTC)
+    return query.get("oh") == _signature(object_id, expires) and now < datetime.fromtimestamp(expires, UTC)
 
 
-Sent = Callable[[int], None]
+_Sent = Callable[[int], None]
 
 
 # ---- answers -------------------------------------------------------------------------------------------------------
 
 
-class FileAnswer(Response):
+class _FileAnswer(Response):
     """A file, streamed at the reader's pace; one range from a byte to the end is understood.
 
     The ways to go wrong: `stop_after` that many bytes and drop the connection, or end as if that were all when the
@@ -78,7 +78,7 @@ class FileAnswer(Response):
         self,
         file: CdnFile,
         range_header: str | None,
-        sent: Sent,
+        sent: _Sent,
         *,
         stop_after: int | None = None,
         unsized: bool = False,
@@ -125,7 +125,7 @@ class FileAnswer(Response):
         # Else: returning without an end makes the server drop the connection, as a CDN's node that dies does.
 
 
-def misbehave(fault: str, file: CdnFile, range_header: str | None, sent: Sent) -> Response:
+def _faulty_answer(fault: str, file: CdnFile, range_header: str | None, sent: _Sent) -> Response:
     """The answer for a fault by name, a value after a space where it takes one. Raises ValueError for another name.
 
     expired · status N · cut [bytes] · cut-unsized [bytes] · no-range [bytes] · slow [seconds a piece]
@@ -139,13 +139,13 @@ def misbehave(fault: str, file: CdnFile, range_header: str | None, sent: Sent) -
         "redirect": lambda: RedirectResponse(value, 302),
         "html": lambda: Response(b"<!doctype html><title>Sorry</title>" * 900, media_type=file.mime_type),
         "broken": lambda: Response(b"\xff\xd8\xff\xe0" + bytes(20_000), media_type=file.mime_type),
-        "video": lambda: FileAnswer(CdnFile(file.content, "video", 60_000), None, sent),
-        "cut": lambda: FileAnswer(file, range_header, sent, stop_after=half),
-        "cut-unsized": lambda: FileAnswer(file, None, sent, stop_after=half, unsized=True),
-        "no-range": lambda: FileAnswer(file, range_header, sent, ignore_range=True),
-        "slow": lambda: FileAnswer(file, range_header, sent, pause=float(value or 0.2)),
-        "oversize": lambda: FileAnswer(file, None, sent, surplus=int(value or 10**9)),
-        "oversize-unsized": lambda: FileAnswer(file, None, sent, surplus=int(value or 10**9), unsized=True),
+        "video": lambda: _FileAnswer(CdnFile(file.content, "video", 60_000), None, sent),
+        "cut": lambda: _FileAnswer(file, range_header, sent, stop_after=half),
+        "cut-unsized": lambda: _FileAnswer(file, None, sent, stop_after=half, unsized=True),
+        "no-range": lambda: _FileAnswer(file, range_header, sent, ignore_range=True),
+        "slow": lambda: _FileAnswer(file, range_header, sent, pause=float(value or 0.2)),
+        "oversize": lambda: _FileAnswer(file, None, sent, surplus=int(value or 10**9)),
+        "oversize-unsized": lambda: _FileAnswer(file, None, sent, surplus=int(value or 10**9), unsized=True),
     }
     if name not in simple:
         raise ValueError(f"no such fault: {name}; there are {', '.join(simple)}")
@@ -162,7 +162,7 @@ def _first_byte(range_header: str | None) -> int:
 
 # `{id}_n.jpg`, `{id}_t.jpg` (of a video) and `{id}_v.mp4`, as `file_url` names them.
 _NAME = re.compile(r"(?P<id>\d+(?:_\d+)?)_(?P<what>n\.jpg|t\.jpg|v\.mp4)")
-ANY = "*"
+_ANY = "*"
 
 
 @dataclass
@@ -170,7 +170,7 @@ class Cdn:
     """One CDN. `clock` tells when URLs expire; `files` names what an id holds where the default will not do.
 
     `requests` counts GETs by id. `faults` holds what the next answers for an id do wrong, in order, by the names of
-    `misbehave`; the id `*` stands for all, and what is under it applies to all requests from then on.
+    `_faulty_answer`; the id `*` stands for all, and what is under it applies to all requests from then on.
     """
 
     clock: Callable[[], datetime]
@@ -191,7 +191,7 @@ class Cdn:
     def routes(self) -> list[Route]:
         """The files, and the control endpoints for other processes."""
         return [
-            Route(f"{CDN_PREFIX}/{{path:path}}", self._get, methods=["GET"]),
+            Route(f"{_PATH_PREFIX}/{{path:path}}", self._get, methods=["GET"]),
             Route("/_simulator/cdn", self._control, methods=["GET", "POST"]),
         ]
 
@@ -202,17 +202,17 @@ class Cdn:
             return PlainTextResponse("Not Found", 404)
         object_id, what = found["id"], found["what"]
         self.requests[object_id] += 1
-        if not is_alive(object_id, query, self.clock()):
+        if not _is_alive(object_id, query, self.clock()):
             return PlainTextResponse("URL signature expired", 403)
         file = CdnFile(object_id, "image", 0) if what == "t.jpg" else self.file_of(object_id, video=what == "v.mp4")
         if fault := self._next_fault(object_id):
-            return misbehave(fault, file, range_header, self._sent)
-        return FileAnswer(file, range_header, self._sent)
+            return _faulty_answer(fault, file, range_header, self._sent)
+        return _FileAnswer(file, range_header, self._sent)
 
     def _next_fault(self, object_id: str) -> str | None:
         if waiting := self.faults.get(object_id):
             return waiting.popleft()
-        always = self.faults.get(ANY)
+        always = self.faults.get(_ANY)
         return always[0] if always else None
 
     def _sent(self, count: int) -> None:

@@ -105,7 +105,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class _Choice:
     """A person or account one can continue as."""
 
     value: str
@@ -113,8 +113,8 @@ class Choice:
     detail: str
 
 
-def consent_page(
-    login: Login, *, action: str, hidden: dict[str, str], choices: Sequence[Choice], scopes: Sequence[str]
+def _consent_page(
+    login: Login, *, action: str, hidden: dict[str, str], choices: Sequence[_Choice], scopes: Sequence[str]
 ) -> str:
     """The form. It posts `hidden`, `as` (a choice), `scope` (each ticked) and `do` (continue or cancel) to `action`."""
     inputs = "".join(f'<input type="hidden" name="{escape(k)}" value="{escape(v)}">' for k, v in hidden.items())
@@ -140,7 +140,7 @@ def consent_page(
     )
 
 
-def sorry_page(login: Login, message: str) -> str:
+def _error_page(login: Login, message: str) -> str:
     """What is shown for a dialog that was opened wrongly."""
     return _document(login, title="This cannot go on", body=f"<h1>This cannot go on</h1><p>{escape(message)}</p>")
 
@@ -176,14 +176,14 @@ class Dialogs:
         """The page for a GET; for its POST the way back to the app."""
         login, params = DIALOGS[call.path], call.params
         if problem := self._problem(params):
-            return Answer(400, sorry_page(login, problem), content_type=_HTML)
+            return Answer(400, _error_page(login, problem), content_type=_HTML)
         if call.method != "POST":
             return Answer(200, self._page(login, call), content_type=_HTML)
         if params.get("do") != "continue":
             return _back(login, params, _declined(login))
         subject = self.subject(login, params.get("as", ""))
         if subject is None:
-            return Answer(400, sorry_page(login, "No one was chosen to continue as."), content_type=_HTML)
+            return Answer(400, _error_page(login, "No one was chosen to continue as."), content_type=_HTML)
         scopes = frozenset(params.get("granted", "").split(","))
         code = self._codes.give(Consent(login, subject, params["redirect_uri"], scopes, call.now))
         return _back(login, params, {"code": code})
@@ -215,17 +215,17 @@ class Dialogs:
         choices = self._people() if login == "facebook" else self._accounts()
         hidden = {name: params[name] for name in _CARRIED if name in params}
         action = f"/{call.version}/{call.path}" if login == "facebook" else f"/{call.path}"
-        return consent_page(login, action=action, hidden=hidden, choices=choices, scopes=known)
+        return _consent_page(login, action=action, hidden=hidden, choices=choices, scopes=known)
 
-    def _accounts(self) -> list[Choice]:
-        return [Choice(a.username, f"@{a.username}", a.profile.name or "") for a in self._world.accounts]
+    def _accounts(self) -> list[_Choice]:
+        return [_Choice(a.username, f"@{a.username}", a.profile.name or "") for a in self._world.accounts]
 
-    def _people(self) -> list[Choice]:
+    def _people(self) -> list[_Choice]:
         owners = [
-            Choice(account.username, account.user_name, _pages(self._world.owner_of(account)))
+            _Choice(account.username, account.user_name, _pages(self._world.owner_of(account)))
             for account in self._world.accounts
         ]
-        agency = Choice("agency", self._world.agency.name, f"all {len(self._world.accounts)} Pages")
+        agency = _Choice("agency", self._world.agency.name, f"all {len(self._world.accounts)} Pages")
         return [*owners, agency] if len(owners) > 1 else owners
 
 

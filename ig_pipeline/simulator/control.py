@@ -67,11 +67,11 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
         route("/usage/{username}", controls.usage, "POST", "DELETE"),
         route("/consent/{username}", controls.consent, "POST"),
-        faults_route(simulation),
+        _faults_route(simulation),
     ]
 
 
-def faults_route(simulation: Simulation) -> Route:
+def _faults_route(simulation: Simulation) -> Route:
     """`/faults`: GET shows the plan and what it did, POST (YAML or JSON) replaces it, DELETE ends it."""
 
     async def endpoint(request: Request) -> Response:

@@ -32,10 +32,10 @@ _PAGE_DEFAULT = tuple(Field(name) for name in ("access_token", "category", "cate
 _TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
 _CATEGORY = {"id": "2612", "name": "Creative studio"}
 # Edges that exist but need scopes a pipeline does not ask for (recorded: tags).
-NEEDS_COMMENT_SCOPE = frozenset({"tags", "mentioned_media", "mentioned_comment"})
+_NEEDS_COMMENT_SCOPE = frozenset({"tags", "mentioned_media", "mentioned_comment"})
 
 
-def visible_pages(view: View, person: Person) -> list[Page]:
+def _visible_pages(view: View, person: Person) -> list[Page]:
     """The Pages `/me/accounts` lists: those of a business only with the scope business_management."""
     scopes = view.caller.grant.scopes
     if "pages_show_list" not in scopes:
@@ -43,21 +43,21 @@ def visible_pages(view: View, person: Person) -> list[Page]:
     return [page for page in person.pages if not page.owned_by_business or "business_management" in scopes]
 
 
-def accounts_page(
+def _accounts_page(
     view: View, person: Person, fields: tuple[Field, ...], params: dict[str, str], book: TokenBook
 ) -> Json:
     """`/me/accounts`: a page of Pages."""
     return page_of(
-        visible_pages(view, person),
+        _visible_pages(view, person),
         call=view.call,
         path=f"{person.id}/accounts",
         params=params,
         key=lambda page: page.id,
-        show=lambda page: show_page(view, page, fields or _PAGE_DEFAULT, book),
+        show=lambda page: _show_page(view, page, fields or _PAGE_DEFAULT, book),
     )
 
 
-def show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBook) -> Json:
+def _show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBook) -> Json:
     """A Page; without an Instagram account the field for it is left out (docs/graph_api.md#facebook-login)."""
     grant = view.caller.grant
     page_token = replace(grant, kind="page", page_id=page.id, expires_at=None if grant.long_lived else grant.expires_at)
@@ -74,7 +74,7 @@ def show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBook
 
     def resolve(field: Field) -> object:
         if field.name in {"instagram_business_account", "connected_instagram_account"}:
-            return show_profile(view, page.account, field.children or ID_ONLY) if page.account else ABSENT
+            return _show_profile(view, page.account, field.children or ID_ONLY) if page.account else ABSENT
         if field.name in values:
             return values[field.name]()
         raise refusals.no_such_field(field.name)
@@ -83,7 +83,7 @@ def show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBook
     return shown if "id" in shown else {**shown, "id": page.id}
 
 
-def show_person(view: View, person: Person, fields: tuple[Field, ...], book: TokenBook) -> Json:
+def _show_person(view: View, person: Person, fields: tuple[Field, ...], book: TokenBook) -> Json:
     """A person on Facebook: name and id."""
 
     def resolve(field: Field) -> object:
@@ -93,14 +93,14 @@ def show_person(view: View, person: Person, fields: tuple[Field, ...], book: Tok
             case "name":
                 return person.name
             case "accounts":
-                return accounts_page(view, person, field.children, field.modifiers, book)
+                return _accounts_page(view, person, field.children, field.modifiers, book)
         raise refusals.no_such_field(field.name)
 
     shown = show_fields(fields or (Field("name"), Field("id")), resolve)
     return shown if "id" in shown else {**shown, "id": person.id}
 
 
-def show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_me: bool = False) -> Json:
+def _show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_me: bool = False) -> Json:
     """An Instagram account. `as_me`: read as `/me` of Instagram Login, whose `id` is app-scoped."""
     now, profile = view.call.now, account.profile
     own_id = account.app_user_id if as_me else account.id
@@ -132,8 +132,8 @@ def show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_
             case "stories":
                 return story_page(view, account, field.children, field.modifiers)
             case "insights":
-                return insights_of(view, account, field.modifiers)
-            case name if name in NEEDS_COMMENT_SCOPE:
+                return _insights_of(view, account, field.modifiers)
+            case name if name in _NEEDS_COMMENT_SCOPE:
                 raise refusals.no_permission()
         if field.name in values:
             return values[field.name]()
@@ -145,14 +145,14 @@ def show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_
     return shown if "id" in shown else {**shown, "id": own_id}
 
 
-def insights_of(view: View, account: Account, params: dict[str, str]) -> Json:
+def _insights_of(view: View, account: Account, params: dict[str, str]) -> Json:
     """The account's insights, if the token may read any."""
     if not view.caller.may("instagram_manage_insights", "instagram_business_manage_insights"):
         raise refusals.no_permission()
     return account_insights(account, params, view.call, view.caller.login)
 
 
-def may_see(view: View, account: Account, world: World) -> bool:
+def _may_see(view: View, account: Account, world: World) -> bool:
     """Whether the token belongs to the account, or to a person with a role on its Page."""
     caller = view.caller
     if caller.login == "instagram":
@@ -235,7 +235,7 @@ class Graph:
             if rest:
                 return self._object(view, caller.own_account.id, rest)
             self._see(view, caller.own_account, caller.own_account.id)
-            return show_profile(view, caller.own_account, parse_fields(params.get("fields")), as_me=True)
+            return _show_profile(view, caller.own_account, parse_fields(params.get("fields")), as_me=True)
         if caller.grant.page_id:
             return self._object(view, caller.grant.page_id, rest)
         return self._object(view, caller.grant.subject, rest)
@@ -256,21 +256,21 @@ class Graph:
         raise refusals.no_such_object(object_id)
 
     def _see(self, view: View, account: Account, object_id: str) -> None:
-        if not may_see(view, account, self.world):
+        if not _may_see(view, account, self.world):
             raise refusals.no_such_object(object_id)
 
     def _account(self, view: View, account: Account, edge: str, fields: tuple[Field, ...]) -> Json:
         params = view.call.params
         match edge:
             case "":
-                return show_profile(view, account, fields)
+                return _show_profile(view, account, fields)
             case "media":
                 return media_page(view, account, fields, params)
             case "insights":
-                return insights_of(view, account, params)
+                return _insights_of(view, account, params)
             case "stories":
                 return story_page(view, account, fields, params)
-            case name if name in NEEDS_COMMENT_SCOPE:
+            case name if name in _NEEDS_COMMENT_SCOPE:
                 if view.caller.may("instagram_manage_comments", "instagram_business_manage_comments"):
                     return {"data": []}
                 raise refusals.no_permission()
@@ -323,17 +323,17 @@ class Graph:
                 granted = sorted(caller.grant.scopes)
                 return {"data": [{"permission": scope, "status": "granted"} for scope in granted]}
             if edge == "accounts":
-                return accounts_page(view, person, fields, view.call.params, self.book)
+                return _accounts_page(view, person, fields, view.call.params, self.book)
             if edge:
                 raise _no_edge(edge)
-            return show_person(view, person, fields, self.book)
+            return _show_person(view, person, fields, self.book)
         page = self.world.page(object_id)
         own = self.world.person(caller.grant.subject)
         if page is None or own is None or page.id not in {mine.id for mine in own.pages}:
             raise refusals.no_such_object(object_id) if object_id.isdigit() else _unknown_alias(object_id)
         if edge:
             raise _no_edge(edge)
-        return show_page(view, page, fields or (Field("name"), Field("id")), self.book)
+        return _show_page(view, page, fields or (Field("name"), Field("id")), self.book)
 
 
 def _no_edge(edge: str) -> refusals.RefusalError:

@@ -36,13 +36,13 @@ from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.requests import Call, Json, instant_in, names_in
 from ig_pipeline.simulator.tokens import Login
 
-LONGEST = timedelta(seconds=2_592_000)
+_LONGEST_RANGE = timedelta(seconds=2_592_000)
 # `impressions` was refused with a wording of its own until it was removed for all versions.
 _IMPRESSIONS_GONE = (2025, 4, 21)
 
 
 @dataclass(frozen=True)
-class InsightRequest:
+class _Request:
     """A legal request. `since` and `until` are both ends, included; `given_until` None when the caller left it out."""
 
     metrics: tuple[str, ...]
@@ -56,7 +56,7 @@ class InsightRequest:
     given_until: datetime | None
 
 
-def check(params: dict[str, str], *, now: datetime, login: Login, version: str) -> InsightRequest:
+def _checked(params: dict[str, str], *, now: datetime, login: Login, version: str) -> _Request:
     """Read and check a request. Raises RefusalError with the first thing that is wrong."""
     metrics = names_in(params.get("metric"))
     if not metrics:
@@ -80,7 +80,7 @@ def check(params: dict[str, str], *, now: datetime, login: Login, version: str) 
     given_since, given_until = instant_in(params, "since", now), instant_in(params, "until", now)
     since, until = _range(given_since, given_until, now)
     _within_history(metrics, since, now)
-    return InsightRequest(
+    return _Request(
         tuple(dict.fromkeys(metrics)),
         period,
         "total_value" if metric_type == "total_value" else "time_series",
@@ -149,7 +149,7 @@ def _range(since: datetime | None, until: datetime | None, now: datetime) -> tup
     begin = since or end - timedelta(days=1)
     if begin > end:
         raise refusals.RefusalError("Parameter since must be earlier than until", code=100)
-    if end - begin > LONGEST:
+    if end - begin > _LONGEST_RANGE:
         raise refusals.too_long_range()
     return begin, end
 
@@ -175,7 +175,7 @@ _LINK_STEP = 86_400
 
 def account_insights(account: Account, params: dict[str, str], call: Call, login: Login) -> Json:
     """`{"data": […], "paging": {…}}` of an insights request. Raises RefusalError."""
-    request = check(params, now=call.now, login=login, version=call.version)
+    request = _checked(params, now=call.now, login=login, version=call.version)
     _enough_people(account, request)
     data = [
         _account_insight(account, metric, request, call.now) for metric in request.metrics if _exists(account, metric)
@@ -194,7 +194,7 @@ def _exists(account: Account, metric: str) -> bool:
     return not (few and ACCOUNT_METRICS[metric].needs_followers and metric not in DEMOGRAPHICS)
 
 
-def _enough_people(account: Account, request: InsightRequest) -> None:
+def _enough_people(account: Account, request: _Request) -> None:
     for metric in request.metrics:
         if metric not in DEMOGRAPHICS:
             continue
@@ -204,7 +204,7 @@ def _enough_people(account: Account, request: InsightRequest) -> None:
             raise refusals.not_enough_users()
 
 
-def _account_insight(account: Account, metric: str, request: InsightRequest, now: datetime) -> Json:
+def _account_insight(account: Account, metric: str, request: _Request, now: datetime) -> Json:
     head: Json = {"name": metric, "period": request.period}
     tail: Json = {
         "title": title_of(metric, metric_type=request.metric_type),
@@ -234,9 +234,7 @@ def _online(account: Account, day: date, now: datetime) -> Json:
     return {"value": {} if fresh else online_by_hour(account, day), "end_time": stamp(ends(day))}
 
 
-def _total_value(
-    account: Account, metric: str, request: InsightRequest, days: list[date], now: datetime
-) -> Json | None:
+def _total_value(account: Account, metric: str, request: _Request, days: list[date], now: datetime) -> Json | None:
     if metric in DEMOGRAPHICS:
         if not request.breakdowns:
             return None
@@ -274,7 +272,7 @@ def _split(account: Account, metric: str, breakdowns: tuple[str, ...], value: in
     ]
 
 
-def _paging(account: Account, request: InsightRequest, params: dict[str, str], call: Call) -> Json:
+def _paging(account: Account, request: _Request, params: dict[str, str], call: Call) -> Json:
     """Links to the windows before and after: always there, without end (docs/graph_api.md#paging-of-insights)."""
     since, until = int(request.since.timestamp()), int(request.until.timestamp())
     step = until - since if request.given_until and request.given_since else _LINK_STEP

@@ -101,7 +101,7 @@ def _bearer(request: Request) -> str | None:
 _TRANSPORT = "ig_pipeline.transport"
 
 
-class OpenProtocol(H11Protocol):
+class _OpenProtocol(H11Protocol):
     """HTTP/1.1 that shows its transport to the application."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own does so
@@ -115,7 +115,7 @@ class OpenProtocol(H11Protocol):
         self.app = with_transport
 
 
-class Delivered(Response):
+class _Delivery(Response):
     """An answer that may be late, cut or never come."""
 
     def __init__(self, answer: Answer, *, with_body: bool) -> None:
@@ -169,7 +169,7 @@ def application(simulation: Simulation, *, latency: float = 0.0) -> Starlette:
         call = await read_call(request, simulation)
         if latency:
             await asyncio.sleep(latency)
-        return Delivered(simulation.answer(call), with_body=request.method != "HEAD")
+        return _Delivery(simulation.answer(call), with_body=request.method != "HEAD")
 
     everything_else = Route("/{path:path}", graph, methods=_METHODS)
     return Starlette(routes=[*control_routes(simulation), *simulation.cdn.routes(), everything_else])
@@ -237,7 +237,7 @@ def make_server(simulation: Simulation, *, latency: float = 0.0) -> uvicorn.Serv
 def _config(simulation: Simulation, latency: float) -> uvicorn.Config:
     return uvicorn.Config(
         application(simulation, latency=latency),
-        http=OpenProtocol,
+        http=_OpenProtocol,
         ws="none",
         lifespan="off",
         log_level="critical",

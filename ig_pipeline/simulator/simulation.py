@@ -58,7 +58,7 @@ class OffsetClock:
 _MOST_CALLS = 50
 
 
-def run_batch(call: Call, answer: Callable[[Call], Answer]) -> list[dict[str, Any] | None]:
+def _run_batch(call: Call, answer: Callable[[Call], Answer]) -> list[dict[str, Any] | None]:
     """Each part's `{"code", "headers", "body"}`, in order; None for one that timed out. Raises RefusalError."""
     try:
         parts = json.loads(call.params["batch"])
@@ -99,7 +99,7 @@ CALLS_A_DAY = 20_000
 
 
 @dataclass(frozen=True)
-class About:
+class _About:
     """What is known of a call before it is answered.
 
     `counted`: the usernames it is counted to, one entry per call (a multi-read is several). `caller` None: `refusal`
@@ -162,7 +162,7 @@ class Simulation:
             return self.dialogs.answer(call)
         if not call.segments and "batch" in call.params:
             try:
-                return Answer(200, run_batch(call, self._answer))
+                return Answer(200, _run_batch(call, self._answer))
             except RefusalError as refusal:
                 return self.refused(refusal, "OAuthException")
         return self._answer(call)
@@ -187,7 +187,7 @@ class Simulation:
             self.faults.note(fault)
         return answer
 
-    def _honest(self, call: Call, about: About) -> Answer:
+    def _honest(self, call: Call, about: _About) -> Answer:
         """The answer the rules give."""
         subject = _metered(about)
         try:
@@ -204,11 +204,11 @@ class Simulation:
         told = {"facebook-api-version": call.version, **self._usage(call, about)}
         return replace(answer, headers={**told, **answer.headers})
 
-    def _usage(self, call: Call, about: About) -> dict[str, str]:
+    def _usage(self, call: Call, about: _About) -> dict[str, str]:
         """The usage header of an answer."""
         return self.limits.headers(_metered(about), call.now)
 
-    def _body(self, call: Call, about: About) -> Json:
+    def _body(self, call: Call, about: _About) -> Json:
         if call.segments and is_version(call.segments[0]):
             # A version there is was taken off the path: this one is not known, and that is said before all else.
             raise refusals.unknown_path("/" + "/".join(call.segments[1:] or call.segments))
@@ -256,13 +256,13 @@ class Simulation:
             raise refusals.token_unreadable()
         return Caller(grant, own)
 
-    def _about(self, call: Call) -> About:
+    def _about(self, call: Call) -> _About:
         """Whom and what a call is about, whatever becomes of it."""
         if found := self.logins.endpoint(call):
             endpoint, login, handler = found
             username = self._token_of_whom(call)
             envelope: Envelope = "IGApiException" if login == "instagram" else "OAuthException"
-            return About(endpoint, None, username, (username,), envelope, token_endpoint=handler)
+            return _About(endpoint, None, username, (username,), envelope, token_endpoint=handler)
         caller, refusal = None, None
         envelope = "IGApiException" if call.host.endswith("instagram.com") else "OAuthException"
         try:
@@ -275,7 +275,7 @@ class Simulation:
         account, endpoint = self._target(call, caller)
         username = account.username if account else NO_ACCOUNT
         counted = tuple(self._username(id_, username) for id_ in names_in(call.params.get("ids")) or [""])
-        return About(endpoint, account, username, counted, envelope, caller, refusal)
+        return _About(endpoint, account, username, counted, envelope, caller, refusal)
 
     def _target(self, call: Call, caller: Caller | None) -> tuple[Account | None, str]:
         """The account a call is about, if any, and the name of its endpoint."""
@@ -323,6 +323,6 @@ class Simulation:
             raise refusals.proof_wrong()
 
 
-def _metered(about: About) -> str:
+def _metered(about: _About) -> str:
     """Whose limit a call counts to: the account's it is about, or the app's."""
     return about.account.id if about.account else APP

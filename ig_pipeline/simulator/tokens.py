@@ -85,7 +85,7 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Death:
+class _End:
     """Why and when all tokens of a subject up to a generation ended. `subcode` 463 means they expired."""
 
     generation: int
@@ -100,14 +100,14 @@ class TokenBook:
         self._key = sha256(secret.encode()).digest()
         self._app_id = app_id
         self._started_at = started_at
-        self._deaths: dict[tuple[Login, str], Death] = {}
+        self._ends: dict[tuple[Login, str], _End] = {}
         self._readable_until: dict[str, datetime] = {}
         self._withdrawn: dict[tuple[Login, str], frozenset[str]] = {}
 
     def generation_of(self, login: Login, subject: str) -> int:
         """The generation tokens of a subject are given out in now."""
-        death = self._deaths.get((login, subject))
-        return death.generation + 1 if death else 0
+        end = self._ends.get((login, subject))
+        return end.generation + 1 if end else 0
 
     def initial(self, login: Login, subject: str) -> str:
         """The long-lived token a subject has when the simulator starts; the same after every start."""
@@ -134,11 +134,11 @@ class TokenBook:
     def read(self, token: str, now: datetime) -> Grant:
         """The grant of a valid token. Raises RefusalError (190) for one that is none, expired or revoked."""
         grant = self._parse(token)
-        death = self._deaths.get((grant.login, grant.subject))
-        if death and grant.generation <= death.generation and death.at <= now:
-            raise self._dead(grant, death.subcode, death.at, now)
+        end = self._ends.get((grant.login, grant.subject))
+        if end and grant.generation <= end.generation and end.at <= now:
+            raise self._ended(grant, end.subcode, end.at, now)
         if grant.expires_at and grant.expires_at <= now:
-            raise self._dead(grant, 463, grant.expires_at, now)
+            raise self._ended(grant, 463, grant.expires_at, now)
         withdrawn = self._withdrawn.get((grant.login, grant.subject))
         return replace(grant, scopes=grant.scopes - withdrawn) if withdrawn else grant
 
@@ -165,13 +165,13 @@ class TokenBook:
         """Raises RefusalError (190/493) once the token is valid but does not read any more."""
         until = self.data_access_until(grant)
         if until is not None and until <= now:
-            raise self._dead(grant, 493, until, now)
+            raise self._ended(grant, 493, until, now)
 
     def kill(self, login: Login, subject: str, *, at: datetime, subcode: int | None) -> None:
         """End every token of a subject given out so far, from the instant `at` on."""
-        self._deaths[(login, subject)] = Death(self.generation_of(login, subject), subcode, at)
+        self._ends[(login, subject)] = _End(self.generation_of(login, subject), subcode, at)
 
-    def _dead(self, grant: Grant, subcode: int | None, at: datetime, now: datetime) -> RefusalError:
+    def _ended(self, grant: Grant, subcode: int | None, at: datetime, now: datetime) -> RefusalError:
         if subcode == 463:
             sentence = f"Session has expired on {_clock_text(at)}. The current time is {_clock_text(now)}."
         else:

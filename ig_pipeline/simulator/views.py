@@ -34,7 +34,7 @@ def cursor_of(key: str) -> str:
     return "QVFI" + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-def key_of(cursor: str) -> str:
+def _key_of(cursor: str) -> str:
     """The item key a cursor stands for. Raises RefusalError for a cursor of another origin."""
     try:
         body = cursor.removeprefix("QVFI")
@@ -80,7 +80,7 @@ def _window(
     Raises RefusalError for a cursor beside no item.
     """
     if before := params.get("before"):
-        mark = key_of(before)
+        mark = _key_of(before)
         earlier: list[T] = []
         for item in items:
             if key(item) == mark:
@@ -89,7 +89,7 @@ def _window(
         raise RefusalError("Invalid parameter", code=100)
     after = params.get("after", "").removesuffix(DETOUR)
     if after:
-        mark = key_of(after)
+        mark = _key_of(after)
         if not any(key(item) == mark for item in items):
             raise RefusalError("Invalid parameter", code=100)
     chosen = list(islice(items, limit))
@@ -173,7 +173,7 @@ def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable
         "thumbnail_url": lambda: (
             file_url(base, post.id, video=True, now=now, thumbnail=True) if video and _thumbnail(view, post) else ABSENT
         ),
-        "permalink": lambda: permalink(account, post),
+        "permalink": lambda: _permalink(account, post),
         "shortcode": lambda: post.shortcode,
         "timestamp": lambda: stamp(post.at),
         "username": lambda: account.username,
@@ -192,7 +192,7 @@ def _thumbnail(view: View, post: Post) -> bool:
     return post.has_thumbnail or view.call.path.split("/")[-1] == post.id
 
 
-def permalink(account: Account, post: Post) -> str:
+def _permalink(account: Account, post: Post) -> str:
     """The address of a post for people."""
     if post.product_type == "STORY":
         return f"https://www.instagram.com/stories/{account.username}/{post.legacy_id}"
