@@ -18,13 +18,12 @@ from ig_pipeline.simulator.consent import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP, OtherUsage
 from ig_pipeline.simulator.oddities import APP_FAULTS, PAGE_ROWS, UNREADABLE, UNREADABLE_ID
-from ig_pipeline.simulator.requests import names_in
+from ig_pipeline.simulator.requests import Json, names_in
 from ig_pipeline.simulator.simulation import Simulation
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant, Login
 
 T = TypeVar("T")
 PREFIX = "/_simulator"
-Json = dict[str, Any]
 _MINUTE = 60.0
 # Under whose id a business' usage is listed when the lever names none.
 _BUSINESS = "100000000000099"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.cdn import file_url
-from ig_pipeline.simulator.insights import account_insights, media_insights
+from ig_pipeline.simulator.insights import account_insights
 from ig_pipeline.simulator.posts import Child, Comment, Post
 from ig_pipeline.simulator.requests import Call, Caller, Field, Json, names_in, parse_fields
 from ig_pipeline.simulator.tokens import TokenBook
@@ -20,6 +20,7 @@ from ig_pipeline.simulator.views import (
     View,
     media_page,
     page_of,
+    post_insights,
     show_child,
     show_comment,
     show_fields,
@@ -79,8 +80,7 @@ def _show_page(view: View, page: Page, fields: tuple[Field, ...], book: TokenBoo
             return values[field.name]()
         raise refusals.no_such_field(field.name)
 
-    shown = show_fields(fields, resolve)
-    return shown if "id" in shown else {**shown, "id": page.id}
+    return show_fields(fields, resolve, object_id=page.id)
 
 
 def _show_person(view: View, person: Person, fields: tuple[Field, ...], book: TokenBook) -> Json:
@@ -96,8 +96,7 @@ def _show_person(view: View, person: Person, fields: tuple[Field, ...], book: To
                 return _accounts_page(view, person, field.children, field.modifiers, book)
         raise refusals.no_such_field(field.name)
 
-    shown = show_fields(fields or (Field("name"), Field("id")), resolve)
-    return shown if "id" in shown else {**shown, "id": person.id}
+    return show_fields(fields or (Field("name"), Field("id")), resolve, object_id=person.id)
 
 
 def _show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as_me: bool = False) -> Json:
@@ -141,8 +140,7 @@ def _show_profile(view: View, account: Account, fields: tuple[Field, ...], *, as
             return ABSENT
         raise refusals.no_such_field(field.name)
 
-    shown = show_fields(fields or ID_ONLY, resolve)
-    return shown if "id" in shown else {**shown, "id": own_id}
+    return show_fields(fields or ID_ONLY, resolve, object_id=own_id)
 
 
 def _insights_of(view: View, account: Account, params: dict[str, str]) -> Json:
@@ -293,26 +291,13 @@ class Graph:
             case "":
                 return show_post(view, account, post, fields)
             case "insights":
-                return self._media_insights(view, account, post)
+                return post_insights(view, account, post, view.call.params)
             case "children":
                 return {"data": [show_child(view, account, post, child, fields) for child in post.children]}
             case "comments":
                 seen = [comment for comment in post.comments if comment.at <= view.call.now]
                 return {"data": [show_comment(comment, fields) for comment in seen]}
         raise _no_edge(edge)
-
-    def _media_insights(self, view: View, account: Account, post: Post) -> Json:
-        if not view.caller.may("instagram_manage_insights", "instagram_business_manage_insights"):
-            raise refusals.no_permission()
-        params = view.call.params
-        return media_insights(
-            account,
-            post,
-            metric=params.get("metric"),
-            breakdown=params.get("breakdown"),
-            login=view.caller.login,
-            now=view.call.now,
-        )
 
     def _facebook(self, view: View, object_id: str, edge: str, fields: tuple[Field, ...]) -> Json:
         """A person or a Page. Another person's Page needs the app's proof (docs/graph_api.md#facebook-login)."""

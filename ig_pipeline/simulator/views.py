@@ -125,25 +125,24 @@ _FACEBOOK_COUNTS = {
 _COMMENT_FIELDS = (Field("timestamp"), Field("text"), Field("id"))
 
 
-def show_fields(fields: tuple[Field, ...], resolve: Callable[[Field], object]) -> Json:
-    """An object of the fields in the order asked for, `id` added as Meta does when it was not."""
+def show_fields(fields: tuple[Field, ...], resolve: Callable[[Field], object], *, object_id: str) -> Json:
+    """An object of the fields in the order asked for, its `id` added as Meta does when it was not."""
     shown: Json = {}
     for field in fields:
         value = resolve(field)
         if value is not ABSENT:
             shown[field.shown_as] = value
-    return shown
+    return shown if "id" in shown else {**shown, "id": object_id}
 
 
 def show_post(view: View, account: Account, post: Post, fields: tuple[Field, ...]) -> Json:
     """A post or story; without fields its id alone. Raises RefusalError for a field or insight it cannot have."""
-    shown = show_fields(fields or ID_ONLY, lambda field: _post_field(view, account, post, field))
-    return shown if "id" in shown else {**shown, "id": post.id}
+    return show_fields(fields or ID_ONLY, lambda field: _post_field(view, account, post, field), object_id=post.id)
 
 
 def _post_field(view: View, account: Account, post: Post, field: Field) -> object:
     nested: dict[str, Callable[[], object]] = {
-        "insights": lambda: _insights(view, account, post, field),
+        "insights": lambda: post_insights(view, account, post, field.modifiers),
         "children": lambda: _children(view, account, post, field),
         "comments": lambda: _comments(view, post, field),
     }
@@ -200,14 +199,15 @@ def _permalink(account: Account, post: Post) -> str:
     return f"https://www.instagram.com/{kind}/{post.shortcode}/"
 
 
-def _insights(view: View, account: Account, post: Post, field: Field) -> Json:
+def post_insights(view: View, account: Account, post: Post, params: dict[str, str]) -> Json:
+    """The insights that `metric` and `breakdown` of `params` ask for. Raises RefusalError."""
     if not view.caller.may("instagram_manage_insights", "instagram_business_manage_insights"):
         raise refusals.no_permission()
     return media_insights(
         account,
         post,
-        metric=field.modifiers.get("metric"),
-        breakdown=field.modifiers.get("breakdown"),
+        metric=params.get("metric"),
+        breakdown=params.get("breakdown"),
         login=view.caller.login,
         now=view.call.now,
     )
@@ -237,8 +237,7 @@ def show_child(view: View, account: Account, post: Post, child: Child, fields: t
     def resolve(field: Field) -> object:
         return values[field.name]() if field.name in values else ABSENT
 
-    shown = show_fields(fields or ID_ONLY, resolve)
-    return shown if "id" in shown else {**shown, "id": child.id}
+    return show_fields(fields or ID_ONLY, resolve, object_id=child.id)
 
 
 def _comments(view: View, post: Post, field: Field) -> object:
@@ -257,8 +256,7 @@ def show_comment(comment: Comment, fields: tuple[Field, ...]) -> Json:
     def resolve(field: Field) -> object:
         return values.get(field.name, ABSENT)
 
-    shown = show_fields(fields or _COMMENT_FIELDS, resolve)
-    return shown if "id" in shown else {**shown, "id": comment.id}
+    return show_fields(fields or _COMMENT_FIELDS, resolve, object_id=comment.id)
 
 
 # ---- lists of an account -------------------------------------------------------------------------------------------
