@@ -1,8 +1,9 @@
 """A small Instagram to test against: a seeded world, the Graph API's answers over it, and a server on a real socket.
 
-It imports nothing of `ig_pipeline` but itself, so that it can be used, or published, alone. It answers as the real API
-does, with the refusals, rate limits, expiring tokens and silences of docs/graph_api.md: any version or none, both
-logins with their consent pages, batches, insights, media, stories, and a CDN with real pictures and videos.
+It answers as the real API does, with the refusals, rate limits, expiring tokens and silences of docs/graph_api.md: any
+version or none, both logins with their consent pages, batches, insights, media, stories, and a CDN with real pictures
+and videos. It imports nothing of `ig_pipeline` but itself, so that it can be used, or published, alone; it needs
+starlette, uvicorn, pydantic, yaml, click, PIL and av.
 
 On a port, for a client in any language: `python -m ig_pipeline.simulator --port 8990`. In a test, in a thread:
 

@@ -47,6 +47,13 @@ def test_it_serves_without_the_rest_of_the_project() -> None:
     assert {module.split(".")[1] for module in modules} == {"simulator"}
 
 
+def test_its_docstring_names_the_packages_it_needs() -> None:
+    imported = {root for path in SOURCES for root in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.M)}
+    needed = imported - sys.stdlib_module_names - {"ig_pipeline"}
+    assert needed == {"PIL", "av", "click", "pydantic", "starlette", "uvicorn", "yaml"}
+    assert all(re.search(rf"\b{name}\b", simulator.__doc__ or "") for name in needed)
+
+
 def test_the_contract_of_imports_names_every_other_package() -> None:
     root = Path(ig_pipeline.__file__).parent
     contracts = tomllib.loads((root.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
