@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.main import cli
 from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline_tests.import_picture import package_imports, picture

@@ -1,1 +1,1 @@
-"""Telegram: thin. The same backfills as the command line's, asked for from a chat."""
+"""Telegram: the same backfills as the command line's, asked for from a chat."""

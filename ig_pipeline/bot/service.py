@@ -1,6 +1,7 @@
 """The bot at work: listens, answers the chats it knows, and runs one backfill at a time.
 
-What a backfill does is `sync.media_files`', how it is told `words`'. A message is edited as the backfill goes on.
+What a backfill does is decided in `sync.media_files`, what the chat reads in `messages`. A message is edited while the
+backfill runs.
 """
 
 import asyncio
@@ -10,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
-from ig_pipeline.bot import words
+from ig_pipeline.bot import messages
 from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError, TelegramTokenError
-from ig_pipeline.bot.commands import HELP, Backfill, Command, Help, Status, read_command
+from ig_pipeline.bot.messages import HELP, Backfill, Command, Help, Status, read_command
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.media_store.errors import StoreError
@@ -38,7 +39,7 @@ _EXPECTED = (GraphError, StoreError, DatabaseError, NotConnectedError, sa.exc.SQ
 
 
 class Bot:
-    """Answers `settings.telegram_chats` and nobody else. `tell_grid` hears which days a backfill has settled."""
+    """Answers `settings.telegram_chats` and no one else. `tell_grid` gets the days that a backfill completed."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Bot:
                 await asyncio.gather(self._working, return_exceptions=True)
 
     async def listen_once(self) -> None:
-        """Take in the news and answer; Telegram's being away is waited out."""
+        """Read new messages and answer them; while Telegram is unavailable, wait before the next call."""
         try:
             for message in await self._api.news():
                 await self._answer(message)
@@ -74,11 +75,6 @@ class Bot:
         except TelegramError as error:
             log.warning("%s Trying again.", error)
             await self._sleep(_RETRY_S)
-
-    async def idle(self) -> None:
-        """Wait until no backfill is under way."""
-        if self._working is not None:
-            await self._working
 
     async def _answer(self, message: Message) -> None:
         if message.chat not in self._settings.telegram_chats:
@@ -102,7 +98,7 @@ class Bot:
     def _status(self) -> str:
         try:
             with reading(self._engine) as db:
-                return words.library(media_items.size(db), media_backfills.recent(db, limit=5))
+                return messages.library(media_items.size(db), media_backfills.recent(db, limit=5))
         except (DatabaseError, sa.exc.SQLAlchemyError) as error:
             return redact(f"The database does not answer ({type(error).__name__}). `ig-pipeline doctor` says more.")
 
@@ -140,13 +136,13 @@ class Bot:
                     telling.cancel()
                     await asyncio.gather(telling, return_exceptions=True)
         await asyncio.to_thread(self._tell_grid, self._settings, days)
-        return words.outcome(results, dry_run=command.dry_run)
+        return messages.outcome(results, dry_run=command.dry_run)
 
     async def _tell(self, chat: int, message_id: int, account_key: str, watcher: Watcher, *, dry_run: bool) -> None:
         """Edit the message whenever there is something new to say."""
         said = ""
         while True:
-            text = words.progress(account_key, watcher.tally, dry_run=dry_run)
+            text = messages.progress(account_key, watcher.tally, dry_run=dry_run)
             if text != said:
                 try:
                     await self._api.edit(chat, message_id, text)

@@ -74,7 +74,7 @@ def blocks_for(width: int, days: int) -> int:
 
 
 def timeline_summary(days: Sequence[Day]) -> str:
-    """One line. Reach is not added up: a person reached on two days is one person (facts §1.1)."""
+    """One line. Reach is not added up: a person reached on two days is one person (docs/graph_api.md#unique-reach)."""
     there = [day for day in days if day.reach is not None or day.engagement is not None]
     if not there:
         return f"None of the {len(days)} days is there yet."

@@ -10,8 +10,7 @@ import click
 from pydantic import SecretStr
 
 from ig_pipeline.cli.console import shown
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.consent import Consent, adopt_token, prolong

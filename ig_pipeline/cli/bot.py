@@ -9,10 +9,8 @@ import sqlalchemy as sa
 
 from ig_pipeline.bot.bot_api import BotApi, TelegramError
 from ig_pipeline.bot.service import Bot
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.grid import tell_grid
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.failures import CommandError, ExitCode
+from ig_pipeline.cli.stores import open_database, tell_grid
 from ig_pipeline.settings import Settings, load_settings
 
 

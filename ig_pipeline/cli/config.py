@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from ig_pipeline.cli.console import out, print_json
-from ig_pipeline.cli.group import Group
+from ig_pipeline.cli.console import Group, out, print_json
 from ig_pipeline.redaction import MASK
 from ig_pipeline.settings import PREFIX, Settings, load_settings, setting_sources
 

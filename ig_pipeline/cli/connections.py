@@ -14,11 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.adding import choose, consent_of, token_from
-from ig_pipeline.cli.console import out, print_json, shown
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.group import Group
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.console import Group, out, print_json, shown
+from ig_pipeline.cli.failures import CommandError, ExitCode
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.cli.user_data import export, forget
 from ig_pipeline.clock import utc_now
 from ig_pipeline.email_addresses import EmailAddressError, normalized

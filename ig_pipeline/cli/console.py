@@ -1,10 +1,11 @@
-"""Where commands print: results to standard output, everything else to standard error.
+"""Where commands print: results to standard output, everything else, logs included, to standard error.
 
 With `--json` standard output carries one JSON document or nothing. Colour only where a person looks: not in a pipe,
-not with NO_COLOR. What is printed is the commands'.
+not with NO_COLOR. Logs are redacted and do not break a progress bar; Dagster configures its own.
 """
 
 import json
+import logging
 import os
 import re
 import sys
@@ -15,8 +16,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
-# A pipe has no width. Wide enough that no table of ours is cut, for whoever greps in it.
+from ig_pipeline.redaction import RedactingFormatter, quiet_chatty_loggers
+
+# A pipe has no width. Wide enough that no table is cut, for `grep`.
 _PIPE_WIDTH = 160
 # JSON itself escapes only what is below U+0020: the rest of the control characters, those that turn writing round, and
 # those of no width, behind which one address looks like another.
@@ -50,7 +54,7 @@ def print_json(document: object) -> None:
 
 
 def shown(text: str) -> str:
-    """`text` from outside as a terminal may get it: what it would obey, or hide, is written as its escape."""
+    """`text` from outside, safe to print: what a terminal would obey, or hide, is written as its escape."""
     return "".join(
         character if character in "\n\t" or unicodedata.category(character) not in _UNSHOWN else _escaped(character)
         for character in text
@@ -58,7 +62,7 @@ def shown(text: str) -> str:
 
 
 def shown_in_colour(line: str) -> str:
-    """The same for a line of a process of ours: its colours stay."""
+    """The same for a line of a process that `up` started: its colours stay."""
     return "".join(part if _COLOUR.fullmatch(part) else shown(part) for part in _COLOUR.split(line))
 
 
@@ -96,3 +100,47 @@ def _plain(value: object) -> str | float:
             return float(value)
         case _:
             raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+# "The key file was made, back it up" is news for the person, whatever the level.
+_NEWS = ("ig_pipeline.vault.cipher",)
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints records through a rich console, which puts them above a live progress bar."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self.setFormatter(RedactingFormatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; a failure to print must not end the work."""
+        try:
+            style = "yellow" if record.levelno >= logging.WARNING else "dim"
+            self.console.print(f"[{style}]{escape(shown(self.format(record)))}[/]", soft_wrap=True)
+        except Exception:  # noqa: BLE001 - the rule of logging handlers: report and go on
+            self.handleError(record)
+
+
+def configure_logging(*, verbose: bool) -> None:
+    """Show warnings, and with `verbose` what the engine does; every line redacted."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(ConsoleHandler(err()))
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ig_pipeline").setLevel(logging.INFO if verbose else logging.WARNING)
+    for name in _NEWS:
+        logging.getLogger(name).setLevel(logging.INFO)
+    quiet_chatty_loggers()
+
+
+class Group(click.Group):
+    """`click.Group`, with help for reading."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their first sentences, wrapped instead of cut."""
+        rows = [(name, command.get_short_help_str(limit=500)) for name, command in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

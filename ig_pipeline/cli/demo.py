@@ -1,6 +1,7 @@
 """`ig-pipeline demo`: the main job from beginning to end, against a simulated Instagram.
 
-Starts everything, connects accounts by rows in the database, shows the days arrive. The real thing is `up`.
+Starts everything, connects accounts by rows in the database, shows a bar for every account while its days arrive, then
+the numbers. It looks into the database only, as any page would; Dagster fetches the days. The real thing is `up`.
 """
 
 import asyncio
@@ -8,17 +9,20 @@ import json
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
+import sqlalchemy as sa
 from pydantic import SecretStr
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ig_pipeline.charts.terminal import blocks_for, days_of, timeline_chart, timeline_summary, timeline_table
 from ig_pipeline.cli.children import ChildDiedError, Children, StoppedError, stop_signals
+from ig_pipeline.cli.console import chart_width
 from ig_pipeline.cli.dagster_home import environment
 from ig_pipeline.cli.dagster_stack import unfinished_runs
-from ig_pipeline.cli.demo_progress import DemoFailedError, show, watch
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.cli.up import StartError, open_front_door, running_stack
@@ -26,10 +30,94 @@ from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage import sync_logs, sync_requests
-from ig_pipeline.storage.connections import Connection
-from ig_pipeline.storage.database import open_engine
+from ig_pipeline.storage.connections import Connection, by_id
+from ig_pipeline.storage.database import open_engine, reading
+from ig_pipeline.storage.timeline import account_timeline
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.plan import Window, initial_window, missing_days, stretches
+
+# Without a new day for so long the demo gives up: the slowest first run measured took 20 s to its first day.
+_TIMEOUT_SECONDS = 120.0
+_LOOK_EVERY = 0.25
+
+
+class DemoFailedError(Exception):
+    """The days did not arrive; the message says what is known."""
+
+
+def watch(
+    console: Console,
+    settings: Settings,
+    connections: Sequence[Connection],
+    window: Window,
+    *,
+    check: Callable[[], None],
+) -> None:
+    """Return when every account has every day of `days_wanted`. Raises `DemoFailedError`, and what `check` raises."""
+    engine = open_engine(settings.effective_database_url)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
+    began, last_news, before = utc_now(), time.monotonic(), -1
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+            total = len(window.days)
+            bars = {c.account_key: progress.add_task(c.account_key, total=total) for c in connections}
+            while True:
+                check()
+                with reading(engine) as db:
+                    done = {c.account_key: days_done(db, c, days_wanted(db, c, window)) for c in connections}
+                    failures = [f for f in sync_logs.recent_failures(db, limit=5) if f.started_at >= began]
+                for key, days in done.items():
+                    progress.update(bars[key], completed=days)
+                if all(days == total for days in done.values()):
+                    return
+                if sum(done.values()) > before:
+                    before, last_news = sum(done.values()), time.monotonic()
+                if failures:
+                    raise DemoFailedError(f"A day failed: {failures[0].error_message}")
+                if time.monotonic() - last_news > _TIMEOUT_SECONDS:
+                    raise DemoFailedError(
+                        f"No new day for {_TIMEOUT_SECONDS:.0f} s. {settings.home / 'demo.log'} tells more."
+                    )
+                time.sleep(_LOOK_EVERY)
+    finally:
+        engine.dispose()
+
+
+def days_wanted(db: sa.Connection, connection: Connection, planned: Window) -> Window:
+    """The days to wait for, of the connection as it was when the demo began: of its first backfill, or as `planned`.
+
+    Dagster asks for a first backfill some seconds after the days were planned, and midnight may strike between.
+    """
+    if connection.initial_backfill_requested_at is not None:
+        return planned
+    asked = by_id(db, connection.id)
+    first, last = asked.initial_backfill_first, asked.initial_backfill_last
+    return planned if first is None or last is None else Window(first, last)
+
+
+def days_done(db: sa.Connection, connection: Connection, window: Window) -> int:
+    """How many days of `window` are in `metrics`."""
+    return len(sync_logs.days_written(db, connection, "daily_metrics", first=window.first, last=window.last))
+
+
+def show(console: Console, settings: Settings, connections: Sequence[Connection], window: Window) -> None:
+    """Each account's sums, and the days of the first one as chart and table: those that were waited for."""
+    engine = open_engine(settings.effective_database_url)
+    days = {}
+    with reading(engine) as db:
+        for connection in connections:
+            shown = days_wanted(db, connection, window)
+            frame = account_timeline(db, connection.u_id, connection.account_id, first=shown.first, last=shown.last)
+            days[connection.account_key] = days_of(frame)
+    engine.dispose()
+    for key, rows in days.items():
+        console.print(f"[bold]{key}[/]: {timeline_summary(rows)}")
+    first, rows = next(iter(days.items()))
+    width = chart_width(console)
+    console.print(f"[bold]{first}[/], day by day (Los Angeles days):")
+    console.print(timeline_chart(rows, width=width), soft_wrap=True)
+    console.print(timeline_table(rows, blocks=blocks_for(width, len(rows))))
+
 
 DAYS = 30
 # Reserved for examples (RFC 2606).

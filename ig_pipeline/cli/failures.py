@@ -1,16 +1,16 @@
-"""Errors as one clear line and an exit code: the command line's only mapping.
+"""Errors as one clear line and an exit code: the command line's only mapping. docs/commands.md shows the codes.
 
-An error nobody expected is a bug and says so; its traceback is shown on request, without secrets.
+An unexpected error is a bug and says so; its traceback is shown on request, without secrets.
 """
 
 import traceback
+from enum import IntEnum
 from typing import IO, Any
 
 import click
 import sqlalchemy as sa
 
 from ig_pipeline.cli.console import shown
-from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TransientError
 from ig_pipeline.redaction import redact
 from ig_pipeline.settings import SettingsError
@@ -18,7 +18,28 @@ from ig_pipeline.storage.connections import UnknownAccountError
 from ig_pipeline.storage.database import DatabaseError, DatabaseUnreachableError, DatabaseUrlError
 from ig_pipeline.vault.cipher import KeyRingError
 
-# First match wins: subclasses stand before their bases.
+
+class ExitCode(IntEnum):
+    """Exit codes of every command. Scripts may rely on them."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> "ExitCode":
+        """A member from `value, meaning`."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = 0, "everything asked for was done"
+    FAILED = 1, "it failed; the message on standard error says what to do"
+    USAGE = 2, "wrong arguments or a wrong setting; nothing was done"
+    PARTIAL = 3, "some of it was done; the summary says what is missing"
+    UNAVAILABLE = 4, "the database or Meta does not answer, or a rate limit is reached: the same command may work later"
+    STOPPED = 130, "stopped by Ctrl-C; what was finished stays"
+
+
+# First match wins: subclasses come before their bases.
 EXIT_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SettingsError, ExitCode.USAGE),
     (DatabaseUrlError, ExitCode.USAGE),

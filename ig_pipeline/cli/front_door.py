@@ -1,6 +1,6 @@
-"""The front door as a child of `up` and `demo`: started beside Dagster, stopped with it.
+"""The web service as a process of `up` and `demo`: started beside Dagster, stopped with it.
 
-Only starting and waiting; the command itself is `web`, what it serves `ig_pipeline.web`.
+The command itself is in `web`, what it serves in `ig_pipeline.web`.
 """
 
 import sys

@@ -4,8 +4,8 @@ import asyncio
 
 import click
 
-from ig_pipeline.cli.group import Group
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.console import Group
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.vault.cipher import new_key, replace_key

@@ -33,14 +33,16 @@ COMMANDS: dict[str, Entry] = {
     "timeline": Entry("timeline", "timeline", "Show reach and engagement day by day, as a chart and a table."),
     "tokens": Entry("tokens", "tokens", "Look after access tokens."),
     "keys": Entry("keys", "keys", "Look after the keys that tokens are encrypted with."),
-    "simulator": Entry("simulator", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."),
+    "simulator": Entry(
+        "ig_pipeline.simulator.__main__", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."
+    ),
     "backfill-instagram": Entry("backfill", "backfill_instagram", "Save posts, reels and live stories as files."),
-    "backfill-status": Entry("backfill_status", "backfill_status", "Show the media library and the last backfills."),
+    "backfill-status": Entry("backfill", "backfill_status", "Show the media library and the last backfills."),
     "bot": Entry("bot", "bot", "Answer /backfill, /status and /help on Telegram until Ctrl-C."),
     "config": Entry("config", "config", "Look at the settings."),
     "doctor": Entry("doctor", "doctor", "Check this machine and say what to do about what is wrong."),
 }
-"""Command name → its module in `ig_pipeline.cli`, in the order of `--help`."""
+"""Command name → its module (of `ig_pipeline.cli` where only a name is given), in the order of `--help`."""
 
 
 class LazyGroup(click.Group):
@@ -55,7 +57,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         entry = COMMANDS[cmd_name]
-        name = f"ig_pipeline.cli.{entry.module}"
+        name = entry.module if "." in entry.module else f"ig_pipeline.cli.{entry.module}"
         is_new = name not in sys.modules
         command = getattr(importlib.import_module(name), entry.attribute)
         if is_new:
@@ -99,8 +101,7 @@ def cli(verbose: bool, traceback: bool) -> None:
       ig-pipeline up                   the real thing: Dagster's UI, daemon and code location
       ig-pipeline doctor               what is missing on this machine
     """
-    from ig_pipeline.cli.console import replace_what_cannot_be_shown  # noqa: PLC0415 - as above
-    from ig_pipeline.cli.logs import configure_logging  # noqa: PLC0415 - as above
+    from ig_pipeline.cli.console import configure_logging, replace_what_cannot_be_shown  # noqa: PLC0415 - as above
 
     replace_what_cannot_be_shown()
     configure_logging(verbose=verbose)

@@ -17,10 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ig_pipeline.cli.console import err, out, print_json
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.grid import tell_grid
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.failures import CommandError, ExitCode
+from ig_pipeline.cli.stores import open_database, tell_grid
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.errors import UnreachableError

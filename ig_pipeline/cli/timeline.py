@@ -17,9 +17,8 @@ from ig_pipeline.charts.terminal import (
     timeline_table,
 )
 from ig_pipeline.cli.console import chart_width, out, print_json
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.failures import CommandError, ExitCode
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import load_settings
@@ -77,7 +76,7 @@ def _print(account_key: str, days: list[Day]) -> None:
     if any(day.reach is not None or day.engagement is not None for day in days):
         console.print(timeline_chart(days, width=width), soft_wrap=True)
         console.print()
-        # In a pipe a line is a day: somebody greps.
+        # In a pipe a line is a day, for `grep`.
         console.print(timeline_table(days, blocks=blocks_for(width, len(days)) if console.is_terminal else 1))
     console.print(timeline_summary(days))
     if all(day.reach is None for day in days):
@@ -90,7 +89,7 @@ def _chosen(db: sa.Connection, email: str | None, account: str | None) -> list[C
     found = list_connections(db, email=email)
     if not found:
         raise CommandError(
-            f"Nobody is connected as {email}. `ig-pipeline connections list` shows who is.", ExitCode.USAGE
+            f"No one is connected as {email}. `ig-pipeline connections list` shows who is.", ExitCode.USAGE
         )
     return found
 

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 import click
 from rich.table import Table
 
-from ig_pipeline.cli.console import out, print_json
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.group import Group
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.console import Group, out, print_json
+from ig_pipeline.cli.failures import ExitCode
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import reading

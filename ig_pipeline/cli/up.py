@@ -15,8 +15,7 @@ from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedErro
 from ig_pipeline.cli.console import shown_in_colour
 from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
 from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.defs.held_open import files_of_home, held_open

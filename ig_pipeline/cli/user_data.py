@@ -6,9 +6,8 @@ Thin: what is held is `storage.user_data`'s to know, how it ends `defs.deletions
 import click
 
 from ig_pipeline.cli.console import print_json, shown
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.opening import open_database
+from ig_pipeline.cli.failures import CommandError, ExitCode
+from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import deletion_requests, user_data

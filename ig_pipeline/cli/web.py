@@ -1,6 +1,6 @@
-"""`ig-pipeline web`: the front door, until Ctrl-C. Thin: what it serves is in `ig_pipeline.web`.
+"""`ig-pipeline web`: the web service, until Ctrl-C. What it serves is in `ig_pipeline.web`.
 
-`up` and `demo` start the same command as one of their children.
+`up` and `demo` start the same command as one of their processes.
 """
 
 import gc
@@ -10,8 +10,7 @@ import socket
 import click
 import uvicorn
 
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.web.access import AddressRefusedError, check_exposure
@@ -36,7 +35,7 @@ def web(host: str | None, port: int | None) -> None:
     settings = load_settings()
     given = {"web_host": host, "web_port": port}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
-    # What it does and whom it serves is this command's output, asked for or not.
+    # The service's log is this command's output, with and without --verbose.
     logging.getLogger("ig_pipeline").setLevel(logging.INFO)
     try:
         check_exposure(settings)
@@ -47,7 +46,7 @@ def web(host: str | None, port: int | None) -> None:
         app = create_app(settings)
     except (AddressRefusedError, PortInUseError) as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
-    click.echo(f"Front door: {settings.effective_public_url}  (Ctrl-C stops it)")
+    click.echo(f"Web service: {settings.effective_public_url}  (Ctrl-C stops it)")
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -73,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """A socket of our own: the system may choose the port, and we know it before the first request."""
+    """A bound socket: the system may choose the port, which is known before the first request."""
     family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

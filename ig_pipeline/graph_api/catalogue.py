@@ -1,7 +1,6 @@
 """The metrics and fields of the Graph API as data: one place for every name and every rule about it (facts §1, §2).
 
-Imports nothing of ours but the names of the logins, so that the simulator may read the names. No request is built and
-no answer parsed here.
+No request is built and no answer parsed here. The simulator has a catalogue of its own; a test compares the two.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""An Instagram professional account of the simulated world, and the truth about it.
+"""An Instagram professional account of the simulated world, and the truth about it: metrics, posts, audience.
 
 Truth is asked for "as of an instant", without the API and its rules. Nothing here knows requests or JSON.
 """
@@ -7,16 +7,75 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import product
+from typing import Any
 
-from ig_pipeline.simulator.daily import INTERACTIONS, final_value, shown, together
-from ig_pipeline.simulator.days import day_of, starts
-from ig_pipeline.simulator.feed import DAY_ZERO, OPENED, number_of_posts, posts_of_day, stories_of_day
-from ig_pipeline.simulator.ids import place_of
+from ig_pipeline.simulator.days import FINAL_AFTER, day_of, ends, starts
+from ig_pipeline.simulator.draws import between, fraction, place_of
 from ig_pipeline.simulator.kinds import Kind
-from ig_pipeline.simulator.posts import Post
+from ig_pipeline.simulator.posts import DAY_ZERO, OPENED, Post, number_of_posts, posts_of_day, stories_of_day
+
+# What a total adds up from; the other metrics of a day are a share of its reach.
+_INTERACTIONS = ("likes", "comments", "shares", "saves", "replies", "reposts")
+_SHARES_OF_REACH = {
+    "views": (1.4, 2.6),
+    "accounts_engaged": (0.02, 0.08),
+    "likes": (0.03, 0.09),
+    "comments": (0.002, 0.008),
+    "shares": (0.002, 0.012),
+    "saves": (0.002, 0.02),
+    "replies": (0.0, 0.004),
+    "reposts": (0.0, 0.004),
+    "profile_views": (0.01, 0.05),
+    "website_clicks": (0.0, 0.012),
+    "profile_links_taps": (0.0, 0.006),
+}
+DAILY_METRICS = ("reach", "follower_count", "total_interactions", *_SHARES_OF_REACH, "follows", "unfollows")
+"""The names of `Account.metric`: the API's, and the two parts of its follows_and_unfollows."""
+# Instagram's week: Monday first.
+_WEEKDAY = (0.95, 0.98, 1.0, 1.04, 1.0, 1.12, 1.18)
+
+
+def _final_value(metric: str, day: date, *, key: str, reach: int, followers: int, posts: int) -> int:
+    """The final value of `metric` of `day`.
+
+    `key` names the account, `reach` and `followers` are its typical size, `posts` the number posted on that day.
+    Raises KeyError for a metric without a daily truth.
+    """
+    draw = (key, day, metric)
+    if metric == "reach":
+        return int(reach * _WEEKDAY[day.weekday()] * between(0.62, 1.28, *draw) * (1 + 0.16 * posts))
+    if metric in {"follower_count", "follows"}:
+        return int(followers * between(0.0004, 0.0042, key, day, "follows") * (1 + 0.3 * posts))
+    if metric == "unfollows":
+        return int(followers * between(0.0002, 0.0026, *draw))
+    low, high = _SHARES_OF_REACH[metric]
+    reached = _final_value("reach", day, key=key, reach=reach, followers=followers, posts=posts)
+    return int(reached * between(low, high, *draw))
+
+
+def _shown_at(final: int, metric: str, day: date, *, key: str, at: datetime) -> int:
+    """What the API shows of `final` at the instant `at`: 0, a provisional part below it, or all."""
+    if at < ends(day):
+        return 0
+    if at - ends(day) >= FINAL_AFTER or final == 0:
+        return final
+    name = "follows" if metric == "follower_count" else metric
+    return min(final - 1, int(final * (0.55 + 0.4 * fraction(key, day, name, "settled"))))
+
+
+def _together(values: list[int]) -> int:
+    """People reached on several days: some come back, so it is less than the sum (docs/graph_api.md#unique-reach)."""
+    if len(values) < 2:
+        return sum(values)
+    most = max(values)
+    return most + int(0.6 * (sum(values) - most))
+
+
+# ---- the account ---------------------------------------------------------------------------------------------------
 
 _DAY = timedelta(days=1)
-STORY_LIFE = timedelta(hours=24)
+_STORY_LIFE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -40,7 +99,7 @@ class Account:
     `recounted`: day → percent by which Meta has corrected its metrics; changes while a simulator runs.
     `page_id`, `user_id`, `app_user_id`: its Facebook Page, its owner on Facebook, its owner's id for the app on
     Instagram Login. `owned_by_business`: the Page is visible to `/me/accounts` only with the scope
-    business_management (facts §3.1).
+    business_management (docs/graph_api.md#facebook-login).
     """
 
     seed: int
@@ -119,10 +178,10 @@ class Account:
         return stories_of_day(seed=self.seed, position=self.position, kind=self.kind, day=day)
 
     def live_stories(self, at: datetime) -> list[Post]:
-        """Stories that can be seen at the instant `at`, newest first: younger than 24 hours (facts §2.3)."""
+        """Stories visible at the instant `at`, newest first: younger than a day (docs/graph_api.md#stories)."""
         days = (day_of(at), day_of(at) - _DAY)
         stories = [story for day in days for story in self.stories_on(day)]
-        return sorted((s for s in stories if s.at <= at < s.at + STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
+        return sorted((s for s in stories if s.at <= at < s.at + _STORY_LIFE), key=lambda s: s.sort_key, reverse=True)
 
     def converted_at(self, at: datetime) -> datetime | None:
         """Its latest conversion to a business account; None when it always was one.
@@ -135,7 +194,7 @@ class Account:
         return starts(today - timedelta(days=14 + today.weekday()))
 
     def gives_insights(self, post: Post, at: datetime) -> bool:
-        """Whether the post was made after the account's latest conversion (facts §2.2)."""
+        """Whether the post is later than the latest conversion (docs/graph_api.md#posts-from-before-the-conversion)."""
         converted = self.converted_at(at)
         return not post.before_conversion and (converted is None or post.at >= converted)
 
@@ -147,11 +206,11 @@ class Account:
         Names are those of the API, and `follows` and `unfollows` for the two parts of follows_and_unfollows.
         """
         if name == "total_interactions":
-            return sum(self.metric(part, day, at) for part in INTERACTIONS)
-        return shown(self._final(name, day), name, day, key=self.key, at=at)
+            return sum(self.metric(part, day, at) for part in _INTERACTIONS)
+        return _shown_at(self._final(name, day), name, day, key=self.key, at=at)
 
     def _final(self, name: str, day: date) -> int:
-        value = final_value(
+        value = _final_value(
             name,
             day,
             key=self.key,
@@ -164,7 +223,7 @@ class Account:
     def total(self, name: str, days: list[date], at: datetime) -> int:
         """What `total_value` gives for `name` over several days: people are counted once, the rest is a sum."""
         values = [self.metric(name, day, at) for day in days]
-        return together(values) if name in {"reach", "accounts_engaged"} else sum(values)
+        return _together(values) if name in {"reach", "accounts_engaged"} else sum(values)
 
     def reach(self, day: date, at: datetime) -> int:
         """Reach of a Pacific day as of `at`."""
@@ -203,3 +262,66 @@ def _count_until(account: Account, day: date) -> int:
     days = (date.fromordinal(n) for n in range(OPENED.toordinal(), day.toordinal()))
     seed, position, kind = account.seed, account.position, account.kind
     return sum(number_of_posts(seed=seed, position=position, kind=kind, day=earlier) for earlier in days)
+
+
+# ---- its audience --------------------------------------------------------------------------------------------------
+
+# Fewer people than this have no demographics; of more, the API shows the largest groups only
+# (docs/graph_api.md#demographics-and-followers-online).
+FEWEST = 100
+LARGEST_GROUPS = 45
+
+_COUNTRIES = (
+    "US", "GB", "DE", "FR", "CZ", "ES", "IT", "BR", "JP", "IN", "CA", "AU", "NL", "SE", "PL", "AT", "CH", "PT", "MX",
+    "KR", "IE", "BE", "DK", "NO", "FI", "GR", "HU", "RO", "TR", "AR", "CL", "CO", "ZA", "EG", "MA", "NZ", "SG", "HK",
+    "TW", "TH", "ID", "PH", "VN", "UA", "BG", "HR", "SI", "SK", "LT", "LV",
+)  # fmt: skip
+_CITIES = (
+    "Prague, Prague", "London, England", "Berlin, Berlin", "Paris, Île-de-France", "Madrid, Community of Madrid",
+    "Rome, Lazio", "New York, New York", "Los Angeles, California", "Tokyo, Tokyo", "Seoul, Seoul",
+    "São Paulo, São Paulo (state)", "Toronto, Ontario", "Sydney, New South Wales", "Vienna, Vienna",
+    "Brno, South Moravian Region", "Lisbon, Lisbon District",
+)  # fmt: skip
+_WEIGHTS: dict[str, dict[str, float]] = {
+    "country": dict.fromkeys(_COUNTRIES, 1.0),
+    "city": dict.fromkeys(_CITIES, 1.0),
+    "age": {"13-17": 2, "18-24": 18, "25-34": 38, "35-44": 24, "45-54": 11, "55-64": 5, "65+": 2},
+    "gender": {"F": 46, "M": 45, "U": 9},
+}
+# How many people a metric describes, as a share of the followers.
+_PEOPLE = {"follower_demographics": 1.0, "reached_audience_demographics": 0.5, "engaged_audience_demographics": 0.06}
+
+
+def people_behind(account: Account, metric: str) -> int:
+    """How many people a demographic metric describes."""
+    known = account.known_people.get(metric)
+    return int(account.followers_count() * _PEOPLE[metric]) if known is None else known
+
+
+def demographics(account: Account, metric: str, breakdowns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """`results` of a demographic metric: the largest groups, in no order, as the real ones are."""
+    people = people_behind(account, metric)
+    cells = list(product(*(_WEIGHTS[name].items() for name in breakdowns)))
+    weights = []
+    for cell in cells:
+        weight = 1.0
+        for _, share in cell:
+            weight *= share
+        weights.append(weight * between(0.02, 1, account.key, metric, *(name for name, _ in cell)) ** 3)
+    scale = people / sum(weights)
+    counted = [
+        {"dimension_values": [name for name, _ in cell], "value": int(weight * scale)}
+        for cell, weight in zip(cells, weights, strict=True)
+    ]
+    largest = sorted(counted, key=lambda result: int(str(result["value"])), reverse=True)[:LARGEST_GROUPS]
+    kept = {id(result) for result in largest}
+    return [result for result in counted if result["value"] and id(result) in kept]
+
+
+def online_by_hour(account: Account, day: date) -> dict[str, int]:
+    """Followers online in each hour of a Pacific day, keyed "0" to "23"."""
+    people = account.followers_count()
+    return {
+        str(hour): int(people * between(0.05, 0.12, account.key, day, hour) * (1.6 if 7 <= hour <= 21 else 0.6))
+        for hour in range(24)
+    }

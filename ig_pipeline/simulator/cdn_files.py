@@ -1,7 +1,7 @@
 """The bytes behind the simulator's media URLs: real pictures and videos, a pure function of what they are named after.
 
-Nothing is stored: a picture is rendered anew for each request; a video is a short clip and as much padding as its size
-asks for, made piece by piece, so that hundreds of megabytes cost no memory. HTTP stands in `cdn`.
+Nothing is stored: a picture is rendered again for each request; a video is a short clip and as much padding as its size
+asks for, made piece by piece, so that hundreds of megabytes cost no memory. HTTP is in `cdn`.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def pieces(file: CdnFile, start: int = 0) -> Iterator[bytes]:
 
 
 def sha256_of(file: CdnFile) -> str:
-    """The hash that a true copy has."""
+    """The truth about a download: the hash that a true copy has."""
     digest = hashlib.sha256()
     for piece in pieces(file):
         digest.update(piece)

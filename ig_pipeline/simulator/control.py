@@ -1,4 +1,4 @@
-"""Levers under `/_simulator/`: who is there, what is true, how much was called, and what shall go wrong.
+"""Levers under `/_simulator/`: the accounts, the truth about them, the calls counted, and what goes wrong.
 
 For tests, the demo and other processes; nothing of it exists at Meta.
 """
@@ -13,19 +13,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
-from ig_pipeline.simulator.accounts import Account
-from ig_pipeline.simulator.codes import Consent
+from ig_pipeline.simulator.accounts import DAILY_METRICS, Account
+from ig_pipeline.simulator.consent import Consent
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, Faults, read_plan
 from ig_pipeline.simulator.limits import APP, OtherUsage
 from ig_pipeline.simulator.oddities import APP_FAULTS, PAGE_ROWS, UNREADABLE, UNREADABLE_ID
-from ig_pipeline.simulator.requests import names_in
+from ig_pipeline.simulator.requests import Json, names_in
 from ig_pipeline.simulator.simulation import Simulation
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant, Login
 
 T = TypeVar("T")
 PREFIX = "/_simulator"
-Json = dict[str, Any]
 _MINUTE = 60.0
 # Under whose id a business' usage is listed when the lever names none.
 _BUSINESS = "100000000000099"
@@ -68,12 +66,12 @@ def control_routes(simulation: Simulation) -> list[Route]:
         route("/throttle/{username}", controls.throttle, "POST", "DELETE"),
         route("/usage/{username}", controls.usage, "POST", "DELETE"),
         route("/consent/{username}", controls.consent, "POST"),
-        faults_route(simulation),
+        _faults_route(simulation),
     ]
 
 
-def faults_route(simulation: Simulation) -> Route:
-    """`/faults`: GET shows the plan and what struck, POST (YAML or JSON) replaces it, DELETE calms the weather."""
+def _faults_route(simulation: Simulation) -> Route:
+    """`/faults`: GET shows the plan and what it did, POST (YAML or JSON) replaces it, DELETE ends it."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -157,7 +155,7 @@ class _Controls:
         return {"now": clock().isoformat(), "offset": clock.offset.total_seconds()}
 
     def revoke(self, request: Request) -> Json:
-        """End the owner's tokens of a `login` (default both); `subcode` (458) says why, see facts §4."""
+        """End the owner's tokens of a `login` (default both); `subcode` (458) says why."""
         return self._kill(request, int(_number(request, "subcode", 458)), self.simulation.clock())
 
     def expire(self, request: Request) -> Json:
@@ -166,7 +164,7 @@ class _Controls:
         return self._kill(request, 463, at)
 
     def data_access(self, request: Request) -> Json:
-        """Let the app read for the owner until `in` seconds from now (default: no longer); their token lives on."""
+        """Let the app read for the owner until `in` seconds from now (default: no longer); their token stays valid."""
         account = self._account(request)
         at = self.simulation.clock() + timedelta(seconds=_number(request, "in", 0))
         self.simulation.book.end_data_access(account.user_id, at=at)
@@ -247,7 +245,7 @@ class _Controls:
     def usage(self, request: Request) -> Json:
         """List usage of another use case (`type`, "" for none) at `percent` (100) beside an account's own.
 
-        It regains access in `minutes` (0) and stands under `id`, by default a business'. DELETE removes all of it.
+        It regains access in `minutes` (0) and is listed under `id`, by default a business'. DELETE removes all of it.
         """
         account, limits = self._account(request), self.simulation.limits
         if request.method == "DELETE":
@@ -293,9 +291,7 @@ class _Controls:
 
 
 def _truth_of(account: Account, day: date, at: datetime) -> Json:
-    metrics = {
-        name: account.metric(name, day, at) for name in (*DEFAULT_SERIES, *DEFAULT_TOTALS, "follows", "unfollows")
-    }
+    metrics = {name: account.metric(name, day, at) for name in DAILY_METRICS}
     posts = account.posts_on(day, at)
     return {
         "reach": account.reach(day, at),

@@ -1,6 +1,7 @@
-"""The simulated Instagram's own calendar: Pacific days and the instants at which they end (facts §1.2).
+"""The simulated Instagram's own calendar: Pacific days and the instants at which they end.
 
-Written apart from `graph_api.days` on purpose: two copies of one mistake would agree with each other.
+See docs/graph_api.md#days-and-windows. Written apart from `graph_api.days` on purpose: two copies of one mistake would
+agree with each other.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -8,8 +9,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
-# "Data may be delayed up to 48 hours": until then a bucket shows less than it will (facts §1.2).
-SETTLES_AFTER = timedelta(hours=48)
+# "Data may be delayed up to 48 hours": until then a bucket shows less (docs/graph_api.md#when-numbers-are-final).
+FINAL_AFTER = timedelta(hours=48)
 
 
 @lru_cache(maxsize=8192)
@@ -38,7 +39,10 @@ def years_before(instant: datetime, years: int) -> datetime:
 
 
 def buckets_ending_in(since: datetime, until: datetime) -> list[date]:
-    """The days whose bucket ends in [since, until], both ends included, oldest first (facts §1.2)."""
+    """The days whose bucket ends in [since, until], oldest first.
+
+    Both ends are included: docs/graph_api.md#which-days-a-window-selects.
+    """
     first, last = day_of(since) - timedelta(days=2), day_of(until) + timedelta(days=1)
     days = (date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1))
     return [day for day in days if since <= ends(day) <= until]

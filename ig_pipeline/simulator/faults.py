@@ -15,9 +15,9 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ig_pipeline.simulator.chance import choose, fraction, opaque
-from ig_pipeline.simulator.paging import DETOUR
+from ig_pipeline.simulator.draws import choose, fraction, opaque
 from ig_pipeline.simulator.requests import Answer, Call, Json
+from ig_pipeline.simulator.views import DETOUR
 
 FaultKind = Literal[
     "server_error_1",
@@ -46,7 +46,7 @@ FaultKind = Literal[
     "error",
 ]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-# What `kinds: storm` stands for: everything a client should survive without help. The last five say nothing, or refuse
+# What `kinds: storm` means: everything a client should survive without help. The last five say nothing, or refuse
 # without naming a rule: near its limits Meta has done both (airbyte #4028).
 STORM: tuple[FaultKind, ...] = KINDS[: KINDS.index("slow")]
 # They spoil a good answer; the others take its place.
@@ -65,7 +65,7 @@ _SPOILING = frozenset(
 )
 _LISTINGS = frozenset({"media", "accounts", "stories"})
 _INSIGHTS = frozenset({"insights", "media_insights"})
-# Kinds that befall some endpoints only.
+# Kinds that some endpoints alone can have.
 _ENDPOINTS: dict[FaultKind, frozenset[str]] = {
     "missing_metric": _INSIGHTS,
     "repeated_cursor": _LISTINGS,
@@ -225,7 +225,7 @@ def _meant(rule: FaultRule, call: Call, endpoint: str, account: str) -> bool:
 
 
 def _fits(kind: FaultKind, call: Call, endpoint: str) -> bool:
-    """Whether a kind can befall this call at all."""
+    """Whether this call can have a fault of this kind at all."""
     if kind == "repeated_cursor" and "after" not in call.params:
         return False
     if kind == "unnamed_refusal" and "insights.metric" in call.params.get("fields", ""):
@@ -265,7 +265,7 @@ def _repeating(answer: Answer, body: Json, call: Call) -> Answer:
 
 
 def _leading_on(answer: Answer, call: Call) -> Answer:
-    """A page without rows, and a cursor to the place where the walk stands (restfb #916)."""
+    """A page without rows, and a cursor to the place that the walk has reached (restfb #916)."""
     cursor = call.params.get("after", "")
     if cursor.endswith(DETOUR):
         return answer  # once on the way is enough

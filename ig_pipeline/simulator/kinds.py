@@ -48,41 +48,14 @@ _NAMES = {
     "lost_media_url": ("echo.mixtape", "Echo Mixtape"),
     "old_videos": ("attic.cinema", "Attic Cinema"),
 }
-_FIRST = [
-    "north",
-    "amber",
-    "cedar",
-    "coral",
-    "ember",
-    "fern",
-    "golden",
-    "indigo",
-    "juniper",
-    "lunar",
-    "maple",
-    "nova",
-    "olive",
-    "pepper",
-    "quartz",
-    "river",
-]
-_SECOND = [
-    "atelier",
-    "books",
-    "cafe",
-    "climbing",
-    "florist",
-    "garage",
-    "goods",
-    "kitchen",
-    "lab",
-    "market",
-    "press",
-    "records",
-    "roasters",
-    "tea",
-    "yoga",
-]
+_FIRST = (
+    "north", "amber", "cedar", "coral", "ember", "fern", "golden", "indigo", "juniper", "lunar", "maple", "nova",
+    "olive", "pepper", "quartz", "river",
+)  # fmt: skip
+_SECOND = (
+    "atelier", "books", "cafe", "climbing", "florist", "garage", "goods", "kitchen", "lab", "market", "press",
+    "records", "roasters", "tea", "yoga",
+)  # fmt: skip
 
 
 def name_of(position: int, kind: Kind, *, nth: int) -> tuple[str, str]:

@@ -1,20 +1,69 @@
-"""Rate limits as the real ones feel: percentages in headers, a stop at 100, and a block that grows while one calls on.
+"""Calls counted, and rate limits as the real ones feel: percentages in headers, a stop at 100, a block that grows.
 
-Counting per account in a rolling 24 hours, and per app in a rolling hour (facts §4). Deterministic: only calls and the
-clock decide.
+Limits count per account and per app, in a rolling 24 hours (docs/graph_api.md#rate-limits-and-usage-headers).
+Deterministic: only calls and the clock decide. Control requests and downloads of files are not calls.
 """
 
 import json
 import math
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from ig_pipeline.simulator.refusals import RefusalError, account_limit, app_limit
 
+NO_ACCOUNT = "-"
+
+
+class CallCounts:
+    """Counts by (username, endpoint); `NO_ACCOUNT` stands for calls about no account. Safe between threads.
+
+    Endpoints: `insights`, `media`, `media_insights`, `media_node`, `profile`, `accounts`, `stories`, `token`, …
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, username: str, endpoint: str) -> None:
+        """Count one call."""
+        with self._lock:
+            self._counts[username, endpoint] += 1
+
+    def of(self, username: str, endpoint: str | None = None) -> int:
+        """Calls about an account, of one endpoint or of all."""
+        with self._lock:
+            return sum(n for (who, what), n in self._counts.items() if who == username and endpoint in {None, what})
+
+    def total(self, endpoint: str | None = None) -> int:
+        """All calls, of one endpoint or of all."""
+        with self._lock:
+            return sum(n for (_, what), n in self._counts.items() if endpoint in {None, what})
+
+    def reset(self) -> None:
+        """Start counting from zero."""
+        with self._lock:
+            self._counts.clear()
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"total": n, "accounts": {username: {"total": n, "endpoints": {endpoint: n}}}}`."""
+        with self._lock:
+            counts = dict(self._counts)
+        accounts: dict[str, dict[str, Any]] = {}
+        for (username, endpoint), number in sorted(counts.items()):
+            entry = accounts.setdefault(username, {"total": 0, "endpoints": {}})
+            entry["total"] += number
+            entry["endpoints"][endpoint] = number
+        return {"total": sum(counts.values()), "accounts": accounts}
+
+
+# ---- limits --------------------------------------------------------------------------------------------------------
+
 APP = "app"
 # How long a limit reached by counting shuts, and what each further call adds ("continuing to make calls will
-# continue to increase your call count", facts §4).
+# continue to increase your call count", docs/graph_api.md#rate-limits-and-usage-headers).
 BLOCK = timedelta(minutes=10)
 LENGTHENED_BY = timedelta(seconds=30)
 LONGEST = timedelta(hours=24)
@@ -81,7 +130,7 @@ class Limits:
             meter.block_after, meter.blocked_until = None, now + lasting
 
     def release(self, subject: str) -> None:
-        """End a block at once and forget the calls that led to it."""
+        """End a block at once and clear the calls that led to it."""
         self._meters.pop(subject, None)
 
     def count(self, subject: str, now: datetime) -> None:
@@ -110,7 +159,7 @@ class Limits:
             self.count(APP, now)
 
     def headers(self, subject: str, now: datetime) -> dict[str, str]:
-        """The usage header of an answer: the account's own, or the app's for calls about no account (facts §4)."""
+        """The usage header of an answer: the account's own, or the app's for calls about no account."""
         meter = self._meter(subject)
         percent = 100 if meter.blocked(now) else min(100, 100 * meter.used(now) // self._budget(subject))
         usage = {"call_count": percent, "total_cputime": percent // 4, "total_time": percent // 4}
@@ -131,7 +180,7 @@ class Limits:
         return math.ceil((meter.blocked_until - now).total_seconds() / 60)
 
     def blocked_until(self, subject: str, now: datetime) -> datetime | None:
-        """When a subject's block ends as things stand; None when it is not blocked."""
+        """When a subject's block ends without further calls; None when it is not blocked."""
         meter = self._meter(subject)
         return meter.blocked_until if meter.blocked(now) else None
 

@@ -1,4 +1,4 @@
-"""The token endpoints of both logins: code, long-lived token, refresh, debug_token (facts §3).
+"""The token endpoints of both logins: code, long-lived token, refresh, debug_token (docs/graph_api.md#facebook-login).
 
 Consent is in `consent`, what a token is in `tokens`.
 """
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ig_pipeline.simulator import refusals
-from ig_pipeline.simulator.codes import CodeError, Codes
+from ig_pipeline.simulator.consent import CodeError, Codes
 from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, RefusalError
 from ig_pipeline.simulator.requests import Call, Json
@@ -84,7 +84,7 @@ class Logins:
             raise RefusalError("Error validating client secret.", code=1, prefixed=False)
 
     def _debug(self, call: Call) -> Json:
-        """Facts §3.1, 5. Any living token of the app may ask."""
+        """`debug_token`: any valid token of the app may ask."""
         if not call.token:
             raise refusals.token_required()
         self._book.read(call.token, call.now)
@@ -142,7 +142,7 @@ class Logins:
         account = self._world.account_by_id(consent.subject)
         assert account is not None
         scopes = sorted(consent.scopes)
-        # Both shapes are met in the wild (facts §3.2): every other account gets the documented one.
+        # Both shapes are observed (docs/graph_api.md#instagram-login): every other account gets the documented one.
         if account.position % 2:
             documented = {"access_token": token, "user_id": account.id, "permissions": ",".join(scopes)}
             return {"data": [documented]}

@@ -1,4 +1,4 @@
-"""What is out of order on request: the app itself, what a login's answers leave out, odd Pages, unreadable grants.
+"""What is out of order on request: the app itself, token answers without an end, odd Pages, unreadable grants.
 
 Set by the levers of `control`, read by `simulation` and `logins`; at the start everything is in order.
 """
@@ -38,7 +38,7 @@ _ROWS: dict[PageRow, Any] = {
 
 @dataclass
 class Oddities:
-    """Everything that is out of order. `expires_in_omitted`: token answers name no end (facts §8)."""
+    """Everything that is out of order. `expires_in_omitted`: token answers name no end."""
 
     app: AppFault | None = None
     expires_in_omitted: bool = False

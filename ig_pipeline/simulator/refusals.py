@@ -1,6 +1,7 @@
-"""What the API says when it refuses: one exception, the words of facts §1.4, §2.2 and §4, and the two envelopes.
+"""What the API says when it refuses: one exception, its words, and the two envelopes.
 
-When something is refused is decided where the rule is; here is only what the refusal looks like.
+See docs/graph_api.md#error-messages and docs/graph_api.md#errors-and-what-to-do. When something is refused is decided
+where the rule is; here is only what the refusal looks like.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ class RefusalError(Exception):
 
     `message` is without the `(#code)` prefix; `prefixed` says whether Facebook's envelope puts it in front.
     `extra` are further keys of the error object, `kind` its type where it is not that of the envelope.
-    `instagram_message`: what graph.instagram.com says instead (facts §2.2: the long text as message).
+    `instagram_message`: what graph.instagram.com says instead: the long text as message.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class RefusalError(Exception):
 
 
 class CodeRefusalError(Exception):
-    """A refusal of Instagram Login's code endpoint, which has an envelope of its own (facts §3.2)."""
+    """A refusal of Instagram Login's code endpoint, which has an envelope of its own."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -97,7 +98,7 @@ def needs_total_value(metrics: Sequence[str]) -> RefusalError:
 
 
 def incompatible_type(metrics: Sequence[str], metric_type: str) -> RefusalError:
-    """Metrics that cannot be had in this type (facts §1.4)."""
+    """Metrics that cannot be had in this type (docs/graph_api.md#error-messages)."""
     names = ",".join(metrics)
     return RefusalError(
         f"The following metric ({names}) is incompatible with the metric type ({metric_type})", code=100
@@ -117,7 +118,7 @@ def incompatible_breakdown(breakdown: str, metric: str) -> RefusalError:
 
 
 def unknown_error() -> RefusalError:
-    """What Facebook's host says to an unsupported breakdown, and to whatever went wrong inside (facts §1.2)."""
+    """What Facebook's host says to an unsupported breakdown, and to any error inside."""
     return RefusalError("An unknown error occurred", code=1, status=500, prefixed=False)
 
 
@@ -173,7 +174,7 @@ _CONVERSION = (
 
 
 def before_conversion() -> RefusalError:
-    """Insights of a post from before the account's conversion (facts §2.2)."""
+    """Insights of a post from before the account's conversion (docs/graph_api.md#posts-from-before-the-conversion)."""
     return RefusalError(
         "Invalid parameter",
         code=100,
@@ -210,7 +211,7 @@ def too_few_viewers() -> RefusalError:
 
 
 def no_such_object(object_id: str) -> RefusalError:
-    """Deleted, never there, or not for this token: the API does not say which (facts §2.2)."""
+    """Deleted, never there, or not for this token: the API does not say which."""
     return RefusalError(
         f"Unsupported get request. Object with ID '{object_id}' does not exist, cannot be loaded due to missing "
         f"permissions, or does not support this operation. Please read the Graph API documentation at "
@@ -246,7 +247,7 @@ def no_permission() -> RefusalError:
 
 
 def unsupported_method(method: str) -> RefusalError:
-    """A method this path does not have; also how Instagram refuses an exchange without its scope (facts §3.2)."""
+    """A method this path does not have; also how Instagram refuses an exchange without its scope."""
     return RefusalError(f"Unsupported request - method type: {method.lower()}", code=100, prefixed=False)
 
 
@@ -266,7 +267,7 @@ def token_required_for_me() -> RefusalError:
 
 
 def token_dead(message: str, subcode: int | None) -> RefusalError:
-    """A token that was good once (facts §4: 190 and its subcodes)."""
+    """A token that was good once (docs/graph_api.md#errors-and-what-to-do: 190 and its subcodes)."""
     return RefusalError(f"Error validating access token: {message}", code=190, subcode=subcode, prefixed=False)
 
 
@@ -301,7 +302,7 @@ def proof_wrong() -> RefusalError:
 
 
 def app_switched_off() -> RefusalError:
-    """The app is switched off until its operator acts: an error with HTTP 200 (facts §4)."""
+    """The app is switched off until its operator acts: an error with HTTP 200."""
     return RefusalError(
         "API access deactivated. To reactivate, go to the app dashboard.", code=200, status=200, prefixed=False
     )

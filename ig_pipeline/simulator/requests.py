@@ -1,21 +1,70 @@
-"""A request and an answer of the simulated Graph API, free of HTTP machinery, and how parameters are read.
+"""Calls of the simulated Graph API and their answers, free of HTTP: version, parameters, and the grammar of `fields`.
 
-The server turns HTTP into a `Call`, a batch turns its parts into several.
+The server turns HTTP into a `Call`, a batch turns its parts into several. Which fields exist is decided in `views` and
+`graph`.
 """
 
 import json
 import re
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 from ig_pipeline.simulator.accounts import Account
-from ig_pipeline.simulator.refusals import Envelope, RefusalError
+from ig_pipeline.simulator.refusals import Envelope, RefusalError, bad_syntax
 from ig_pipeline.simulator.tokens import Grant, Login
+
+# Version → first and last day it is served (docs/graph_api.md#versions; releases not given there are approximate).
+_LIVES: dict[str, tuple[date, date]] = {
+    "v19.0": (date(2024, 1, 23), date(2026, 5, 21)),
+    "v20.0": (date(2024, 5, 21), date(2026, 9, 24)),
+    "v21.0": (date(2024, 10, 2), date(2027, 1, 21)),
+    "v22.0": (date(2025, 1, 21), date(2027, 5, 20)),
+    "v23.0": (date(2025, 5, 29), date(2027, 10, 8)),
+    "v24.0": (date(2025, 10, 8), date(2028, 2, 18)),
+    "v25.0": (date(2026, 2, 18), date(2028, 7, 29)),
+    "v26.0": (date(2026, 7, 29), date(2029, 7, 29)),
+    "v27.0": (date(2026, 11, 4), date(2029, 11, 4)),
+}
+_VERSION = re.compile(r"v\d{1,3}\.\d")
+
+
+def is_version(segment: str) -> bool:
+    """Whether a path's first segment is written like a version, whether it exists or not."""
+    return bool(_VERSION.fullmatch(segment))
+
+
+def split_version(path: str) -> tuple[str | None, str]:
+    """The version a path (without slashes at its ends) begins with, and the rest; None when it names none there is.
+
+    A version that does not exist is part of the path, and no object lies there. Those of the table exist at any clock,
+    for a test may set it back; older ones are retired, but known.
+    """
+    first, _, rest = path.partition("/")
+    known = is_version(first) and (first in _LIVES or float(first[1:]) < float(next(iter(_LIVES))[1:]))
+    return (first, rest) if known else (None, path)
+
+
+def served_version(asked: str | None, today: date) -> str:
+    """The version that serves a call: a live one as asked, the newest for a retired one, the oldest live for none.
+
+    At a clock before every version in the table the asked one serves: a recording may be older than the table.
+    """
+    live = [name for name, (first, last) in _LIVES.items() if first <= today < last]
+    if asked is None:
+        return live[0] if live else next(iter(_LIVES))
+    number = float(asked[1:])
+    if asked in live or not live or number > float(live[-1][1:]):
+        return asked
+    return live[-1]
+
 
 Json = dict[str, Any]
 Delivery = Literal["whole", "truncated", "reset"]
+
+
+# ---- calls and answers ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -95,6 +144,9 @@ class Answer:
         return json.dumps(self.body, separators=(",", ":")).encode()
 
 
+# ---- parameters ----------------------------------------------------------------------------------------------------
+
+
 def names_in(text: str | None) -> list[str]:
     """A list parameter: comma-separated, or a JSON array as the official SDK sends it."""
     if not text:
@@ -121,7 +173,7 @@ _RELATIVE = re.compile(r"([+-]?\d+)\s*(second|minute|hour|day|week)s?(\s+ago)?")
 
 
 def instant_in(params: dict[str, str], name: str, now: datetime) -> datetime | None:
-    """`since` or `until`: Unix seconds, a date (00:00 UTC, facts §1.2), ISO, or a few words of strtotime."""
+    """`since` or `until`: Unix seconds, a date (00:00 UTC), ISO, or a few words of strtotime."""
     text = (params.get(name) or "").strip()
     if not text:
         return None
@@ -138,3 +190,102 @@ def instant_in(params: dict[str, str], name: str, now: datetime) -> datetime | N
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise RefusalError(f"Invalid parameter: {name} is not a timestamp or a date", code=100) from None
+
+
+# ---- the grammar of `fields` ---------------------------------------------------------------------------------------
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One requested field: `insights.metric(reach).period(day){name}` has two modifiers and one child."""
+
+    name: str
+    modifiers: dict[str, str] = field(default_factory=dict)
+    children: tuple["Field", ...] = ()
+
+    @property
+    def shown_as(self) -> str:
+        """The key of the answer: `.as(alias)` renames."""
+        return self.modifiers.get("as", self.name)
+
+
+def parse_fields(text: str | None) -> tuple[Field, ...]:
+    """Read a field list; empty or None gives no fields. Raises RefusalError for a malformed one."""
+    if not text or not text.strip():
+        return ()
+    reader = _Reader(text)
+    fields = reader.fields()
+    reader.expect_end()
+    return fields
+
+
+class _Reader:
+    """A position in the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fields(self) -> tuple[Field, ...]:
+        found = [self.one()]
+        while self.take(","):
+            if self.peek() in {"", "}"}:  # a comma at the end is forgiven
+                break
+            found.append(self.one())
+        return tuple(found)
+
+    def one(self) -> Field:
+        name, modifiers = self.name(), {}
+        while self.take("."):
+            modifier = self.name()
+            modifiers[modifier] = self.value()
+        children: tuple[Field, ...] = ()
+        if self.take("{"):
+            children = () if self.peek() == "}" else self.fields()
+            if not self.take("}"):
+                raise self.error("}")
+        return Field(name, modifiers, children)
+
+    def name(self) -> str:
+        self.skip()
+        start = self.at
+        while self.at < len(self.text) and self.text[self.at] in _NAME:
+            self.at += 1
+        if start == self.at:
+            raise self.error("a name")
+        return self.text[start : self.at]
+
+    def value(self) -> str:
+        if not self.take("("):
+            raise self.error("(")
+        depth, start = 1, self.at
+        while self.at < len(self.text) and depth:
+            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
+            self.at += 1
+        if depth:
+            raise self.error(")")
+        return self.text[start : self.at - 1].strip()
+
+    def skip(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def peek(self) -> str:
+        self.skip()
+        return self.text[self.at : self.at + 1]
+
+    def take(self, sign: str) -> bool:
+        if self.peek() != sign:
+            return False
+        self.at += 1
+        return True
+
+    def expect_end(self) -> None:
+        if self.peek():
+            raise self.error("end of string")
+
+    def error(self, wanted: str) -> Exception:
+        found = self.text[self.at : self.at + 1] or "end of string"
+        return bad_syntax(f'"Expected {wanted} instead of "{found}"." at character {self.at}: {self.text}')

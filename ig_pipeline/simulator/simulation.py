@@ -4,38 +4,102 @@ Free of HTTP: `server` brings the bytes, `control` the levers for tests.
 """
 
 import hmac
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-from ig_pipeline.clock import Clock
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
-from ig_pipeline.simulator.batch import run_batch
-from ig_pipeline.simulator.calls import NO_ACCOUNT, CallCounts
 from ig_pipeline.simulator.cdn import Cdn
-from ig_pipeline.simulator.chance import opaque
-from ig_pipeline.simulator.clocks import OffsetClock
-from ig_pipeline.simulator.codes import Codes
-from ig_pipeline.simulator.consent import DIALOGS, Dialogs
+from ig_pipeline.simulator.consent import DIALOGS, Codes, Dialogs
+from ig_pipeline.simulator.draws import opaque
 from ig_pipeline.simulator.faults import FaultPlan, Faults, instead, spoiled
 from ig_pipeline.simulator.graph import Graph, find
-from ig_pipeline.simulator.limits import APP, Limits
+from ig_pipeline.simulator.limits import APP, NO_ACCOUNT, CallCounts, Limits
 from ig_pipeline.simulator.logins import Logins
 from ig_pipeline.simulator.oddities import Oddities
 from ig_pipeline.simulator.refusals import CodeRefusalError, Envelope, RefusalError
-from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, names_in
+from ig_pipeline.simulator.requests import Answer, Call, Caller, Json, is_version, names_in, split_version
 from ig_pipeline.simulator.tokens import Login, TokenBook
-from ig_pipeline.simulator.versions import is_version
 from ig_pipeline.simulator.world import World
 
-# Roomy enough that one backfill is a percent of it, small enough that the headers move (facts §4 knows no number).
+Clock = Callable[[], datetime]
+"""Returns the current instant, zone-aware, in UTC."""
+
+
+def utc_now() -> datetime:
+    """The system's clock, zone-aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class OffsetClock:
+    """`base` plus an offset that can be changed while running."""
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self.offset = timedelta()
+
+    def __call__(self) -> datetime:
+        """The simulated instant, UTC."""
+        return self._base() + self.offset
+
+    def set(self, instant: datetime) -> None:
+        """Make it `instant` now (zone-aware); it runs on from there."""
+        self.offset = instant - self._base()
+
+
+# ---- batches -------------------------------------------------------------------------------------------------------
+
+_MOST_CALLS = 50
+
+
+def _run_batch(call: Call, answer: Callable[[Call], Answer]) -> list[dict[str, Any] | None]:
+    """Each part's `{"code", "headers", "body"}`, in order; None for one that timed out. Raises RefusalError."""
+    try:
+        parts = json.loads(call.params["batch"])
+    except ValueError:
+        parts = None
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise RefusalError("Invalid parameter: batch must be a JSON array", code=100)
+    if len(parts) > _MOST_CALLS:
+        raise RefusalError(f"Too many requests in batch message. Maximum batch size is {_MOST_CALLS}", code=100)
+    with_headers = call.params.get("include_headers", "true").lower() not in {"false", "0"}
+    return [_part_answer(answer(_part(call, part)), with_headers=with_headers) for part in parts]
+
+
+def _part(call: Call, part: Mapping[str, Any]) -> Call:
+    url = urlsplit(str(part.get("relative_url", "")))
+    if not part.get("relative_url") and "method" not in part:
+        raise refusals.parameter_missing("relative_url")
+    _, path = split_version(url.path.strip("/"))
+    params = {**dict(parse_qsl(url.query)), **dict(parse_qsl(str(part.get("body", ""))))}
+    token = params.pop("access_token", None) or call.token
+    return replace(call, method=str(part.get("method", "GET")).upper(), path=path, params=params, token=token)
+
+
+def _part_answer(answer: Answer, *, with_headers: bool) -> dict[str, Any] | None:
+    if answer.delivery != "whole":
+        return None
+    shown: dict[str, Any] = {"code": answer.status, "body": answer.encoded().decode()}
+    if with_headers:
+        headers = {**answer.headers, "Content-Type": answer.content_type}
+        shown["headers"] = [{"name": name, "value": value} for name, value in headers.items()]
+    return shown
+
+
+# ---- the simulation ------------------------------------------------------------------------------------------------
+
+# Large enough that one backfill is a percent of it, small enough that the headers move; no real number is known.
 CALLS_A_DAY = 20_000
 
 
 @dataclass(frozen=True)
-class About:
+class _About:
     """What is known of a call before it is answered.
 
     `counted`: the usernames it is counted to, one entry per call (a multi-read is several). `caller` None: `refusal`
@@ -98,7 +162,7 @@ class Simulation:
             return self.dialogs.answer(call)
         if not call.segments and "batch" in call.params:
             try:
-                return Answer(200, run_batch(call, self._answer))
+                return Answer(200, _run_batch(call, self._answer))
             except RefusalError as refusal:
                 return self.refused(refusal, "OAuthException")
         return self._answer(call)
@@ -123,7 +187,7 @@ class Simulation:
             self.faults.note(fault)
         return answer
 
-    def _honest(self, call: Call, about: About) -> Answer:
+    def _honest(self, call: Call, about: _About) -> Answer:
         """The answer the rules give."""
         subject = _metered(about)
         try:
@@ -140,11 +204,11 @@ class Simulation:
         told = {"facebook-api-version": call.version, **self._usage(call, about)}
         return replace(answer, headers={**told, **answer.headers})
 
-    def _usage(self, call: Call, about: About) -> dict[str, str]:
+    def _usage(self, call: Call, about: _About) -> dict[str, str]:
         """The usage header of an answer."""
         return self.limits.headers(_metered(about), call.now)
 
-    def _body(self, call: Call, about: About) -> Json:
+    def _body(self, call: Call, about: _About) -> Json:
         if call.segments and is_version(call.segments[0]):
             # A version there is was taken off the path: this one is not known, and that is said before all else.
             raise refusals.unknown_path("/" + "/".join(call.segments[1:] or call.segments))
@@ -183,7 +247,7 @@ class Simulation:
         return Answer(refusal.status, refusal.body(envelope, trace), headers)
 
     def caller(self, call: Call) -> Caller:
-        """Who calls. Raises RefusalError for a missing, unreadable or dead token."""
+        """Who calls. Raises RefusalError for a missing, unreadable or ended token."""
         if not call.token:
             raise refusals.token_required_for_me() if call.segments[:1] == ["me"] else refusals.token_required()
         grant = self.book.read(call.token, call.now)
@@ -192,13 +256,13 @@ class Simulation:
             raise refusals.token_unreadable()
         return Caller(grant, own)
 
-    def _about(self, call: Call) -> About:
+    def _about(self, call: Call) -> _About:
         """Whom and what a call is about, whatever becomes of it."""
         if found := self.logins.endpoint(call):
             endpoint, login, handler = found
             username = self._token_of_whom(call)
             envelope: Envelope = "IGApiException" if login == "instagram" else "OAuthException"
-            return About(endpoint, None, username, (username,), envelope, token_endpoint=handler)
+            return _About(endpoint, None, username, (username,), envelope, token_endpoint=handler)
         caller, refusal = None, None
         envelope = "IGApiException" if call.host.endswith("instagram.com") else "OAuthException"
         try:
@@ -211,7 +275,7 @@ class Simulation:
         account, endpoint = self._target(call, caller)
         username = account.username if account else NO_ACCOUNT
         counted = tuple(self._username(id_, username) for id_ in names_in(call.params.get("ids")) or [""])
-        return About(endpoint, account, username, counted, envelope, caller, refusal)
+        return _About(endpoint, account, username, counted, envelope, caller, refusal)
 
     def _target(self, call: Call, caller: Caller | None) -> tuple[Account | None, str]:
         """The account a call is about, if any, and the name of its endpoint."""
@@ -234,7 +298,7 @@ class Simulation:
         return found.account.username if found else otherwise
 
     def _token_of_whom(self, call: Call) -> str:
-        """The username behind a token that is exchanged or refreshed, so that those calls are counted to somebody."""
+        """The username behind a token that is exchanged or refreshed, so that those calls are counted too."""
         for token in (call.params.get("fb_exchange_token"), call.params.get("input_token"), call.token):
             try:
                 subject = self.book.read(token or "", call.now).subject
@@ -245,7 +309,7 @@ class Simulation:
         return NO_ACCOUNT
 
     def _prove(self, call: Call, caller: Caller, endpoint: str) -> None:
-        """`appsecret_proof`: HMAC-SHA256 of the token under the app's secret (facts §3.1)."""
+        """`appsecret_proof`: HMAC-SHA256 of the token under the app's secret (docs/graph_api.md#facebook-login)."""
         if caller.login != "facebook" or caller.grant.kind == "app":
             return
         proof = call.params.get("appsecret_proof")
@@ -259,6 +323,6 @@ class Simulation:
             raise refusals.proof_wrong()
 
 
-def _metered(about: About) -> str:
+def _metered(about: _About) -> str:
     """Whose limit a call counts to: the account's it is about, or the app's."""
     return about.account.id if about.account else APP

@@ -17,10 +17,11 @@ from ig_pipeline.simulator.refusals import RefusalError, token_dead, token_unrea
 Login = Literal["facebook", "instagram"]
 Kind = Literal["user", "page", "system_user", "app"]
 
-# "expires_in": 5183944 in Meta's own examples: sixty days less a minute or so (facts §3.1, §3.2).
+# "expires_in": 5183944 in Meta's own examples: sixty days less a minute or so.
 LONG_LIFE = timedelta(seconds=5_183_944)
 SHORT_LIFE = timedelta(hours=1)
-# How long an app may read after the person last used it; no exchange of tokens moves it (facts §8).
+# How long an app may read after the person last used it; no exchange of tokens moves it
+# (docs/graph_api.md#data-access-end).
 DATA_ACCESS = timedelta(days=90)
 REFRESHABLE_AFTER = timedelta(hours=24)
 # How long owners have had their token when the simulator starts: long enough to be refreshed at once.
@@ -84,7 +85,7 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Death:
+class _End:
     """Why and when all tokens of a subject up to a generation ended. `subcode` 463 means they expired."""
 
     generation: int
@@ -99,14 +100,14 @@ class TokenBook:
         self._key = sha256(secret.encode()).digest()
         self._app_id = app_id
         self._started_at = started_at
-        self._deaths: dict[tuple[Login, str], Death] = {}
+        self._ends: dict[tuple[Login, str], _End] = {}
         self._readable_until: dict[str, datetime] = {}
         self._withdrawn: dict[tuple[Login, str], frozenset[str]] = {}
 
     def generation_of(self, login: Login, subject: str) -> int:
         """The generation tokens of a subject are given out in now."""
-        death = self._deaths.get((login, subject))
-        return death.generation + 1 if death else 0
+        end = self._ends.get((login, subject))
+        return end.generation + 1 if end else 0
 
     def initial(self, login: Login, subject: str) -> str:
         """The long-lived token a subject has when the simulator starts; the same after every start."""
@@ -131,13 +132,13 @@ class TokenBook:
         return ("EAAG" if grant.login == "facebook" else "IGAA") + signed
 
     def read(self, token: str, now: datetime) -> Grant:
-        """The grant of a living token. Raises RefusalError (190) for one that is none, expired or revoked."""
+        """The grant of a valid token. Raises RefusalError (190) for one that is none, expired or revoked."""
         grant = self._parse(token)
-        death = self._deaths.get((grant.login, grant.subject))
-        if death and grant.generation <= death.generation and death.at <= now:
-            raise self._dead(grant, death.subcode, death.at, now)
+        end = self._ends.get((grant.login, grant.subject))
+        if end and grant.generation <= end.generation and end.at <= now:
+            raise self._ended(grant, end.subcode, end.at, now)
         if grant.expires_at and grant.expires_at <= now:
-            raise self._dead(grant, 463, grant.expires_at, now)
+            raise self._ended(grant, 463, grant.expires_at, now)
         withdrawn = self._withdrawn.get((grant.login, grant.subject))
         return replace(grant, scopes=grant.scopes - withdrawn) if withdrawn else grant
 
@@ -161,16 +162,16 @@ class TokenBook:
         return self._readable_until.get(grant.subject, self._started_at - _HELD_FOR + DATA_ACCESS)
 
     def check_data_access(self, grant: Grant, now: datetime) -> None:
-        """Raises RefusalError (190/493) once the token lives but does not read any more."""
+        """Raises RefusalError (190/493) once the token is valid but does not read any more."""
         until = self.data_access_until(grant)
         if until is not None and until <= now:
-            raise self._dead(grant, 493, until, now)
+            raise self._ended(grant, 493, until, now)
 
     def kill(self, login: Login, subject: str, *, at: datetime, subcode: int | None) -> None:
         """End every token of a subject given out so far, from the instant `at` on."""
-        self._deaths[(login, subject)] = Death(self.generation_of(login, subject), subcode, at)
+        self._ends[(login, subject)] = _End(self.generation_of(login, subject), subcode, at)
 
-    def _dead(self, grant: Grant, subcode: int | None, at: datetime, now: datetime) -> RefusalError:
+    def _ended(self, grant: Grant, subcode: int | None, at: datetime, now: datetime) -> RefusalError:
         if subcode == 463:
             sentence = f"Session has expired on {_clock_text(at)}. The current time is {_clock_text(now)}."
         else:
@@ -195,7 +196,7 @@ class TokenBook:
             subject=subject,
             generation=generation,
             issued_at=issued_at or self._started_at - _HELD_FOR,
-            # Page tokens of a long-lived person's token do not expire (facts §3.1), nor do a system user's.
+            # Page tokens of a long-lived person's token do not expire, nor do a system user's.
             expires_at=_instant(expires)
             or (None if kind in {"page", "system_user"} else self._started_at - _HELD_FOR + LONG_LIFE),
             scopes=frozenset(scope for n, scope in enumerate(ALL_SCOPES) if scopes >> n & 1),

@@ -1,20 +1,102 @@
-"""Shows Instagram objects as JSON with exactly the fields asked for: posts, children, comments, stories.
+"""Posts, stories, children and comments as JSON with exactly the fields asked for, alone or page by page.
 
-A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file (facts §2.1).
+A field an object lacks is left out, as in reality: no caption, hidden likes, a withheld file
+(docs/graph_api.md#what-is-left-out). The last page of a list still carries cursors but no `next`; an empty one carries
+no paging at all.
 """
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
 from ig_pipeline.simulator import refusals
 from ig_pipeline.simulator.accounts import Account
+from ig_pipeline.simulator.catalogue import MAX_MEDIA
+from ig_pipeline.simulator.cdn import file_url
 from ig_pipeline.simulator.days import stamp
-from ig_pipeline.simulator.fields import Field
-from ig_pipeline.simulator.file_links import file_url
-from ig_pipeline.simulator.media_insights import media_insights
-from ig_pipeline.simulator.paging import HIGHEST_LIMIT
+from ig_pipeline.simulator.insights import media_insights
 from ig_pipeline.simulator.posts import Child, Comment, Post
-from ig_pipeline.simulator.requests import Call, Caller, Json, number_in
+from ig_pipeline.simulator.refusals import RefusalError
+from ig_pipeline.simulator.requests import Call, Caller, Field, Json, instant_in, number_in
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 25
+HIGHEST_LIMIT = 100
+DETOUR = "~"
+"""At the end of a cursor: the same place again, by way of an empty page."""
+
+
+def cursor_of(key: str) -> str:
+    """An opaque cursor that means "beside the item with this key"."""
+    return "QVFI" + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _key_of(cursor: str) -> str:
+    """The item key a cursor stands for. Raises RefusalError for a cursor of another origin."""
+    try:
+        body = cursor.removeprefix("QVFI")
+        return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
+    except ValueError:
+        raise RefusalError("Invalid parameter", code=100) from None
+
+
+def page_of(
+    items: Iterable[T],
+    *,
+    call: Call,
+    path: str,
+    params: dict[str, str],
+    key: Callable[[T], str],
+    show: Callable[[T], Any],
+) -> Json:
+    """One page of `items` (already in order) as `{"data": […], "paging": {…}}`.
+
+    `params`: limit, after and before are read from it, the rest is repeated in the links.
+    """
+    limit = number_in(params, "limit", default=DEFAULT_LIMIT, highest=HIGHEST_LIMIT)
+    chosen, more_after, more_before = _window(iter(items), key, params, limit)
+    if not chosen:
+        return {"data": []}
+    data = [show(item) for item in chosen]
+    before, after = cursor_of(key(chosen[0])), cursor_of(key(chosen[-1]))
+    kept = {name: value for name, value in params.items() if name not in {"after", "before"}}
+    kept.setdefault("limit", str(limit))
+    paging: Json = {"cursors": {"before": before, "after": after}}
+    if more_after:
+        paging["next"] = call.link(path, {**kept, "after": after})
+    if more_before:
+        paging["previous"] = call.link(path, {**kept, "before": before})
+    return {"data": data, "paging": paging}
+
+
+def _window(
+    items: Iterator[T], key: Callable[[T], str], params: dict[str, str], limit: int
+) -> tuple[list[T], bool, bool]:
+    """The items of a page, and whether there are more after and before it. Takes no more of `items` than it must.
+
+    Raises RefusalError for a cursor beside no item.
+    """
+    if before := params.get("before"):
+        mark = _key_of(before)
+        earlier: list[T] = []
+        for item in items:
+            if key(item) == mark:
+                return earlier[-limit:], True, len(earlier) > limit
+            earlier.append(item)
+        raise RefusalError("Invalid parameter", code=100)
+    after = params.get("after", "").removesuffix(DETOUR)
+    if after:
+        mark = _key_of(after)
+        if not any(key(item) == mark for item in items):
+            raise RefusalError("Invalid parameter", code=100)
+    chosen = list(islice(items, limit))
+    return chosen, next(items, None) is not None, bool(after)
+
+
+# ---- objects -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -31,7 +113,7 @@ class _Absent:
 
 ABSENT = _Absent()
 ID_ONLY = (Field("id"),)
-# Fields only Facebook Login knows (facts §2.1).
+# Fields only Facebook Login knows (docs/graph_api.md#fields).
 _FACEBOOK_COUNTS = {
     "total_like_count": "likes",
     "total_comments_count": "comments",
@@ -43,25 +125,24 @@ _FACEBOOK_COUNTS = {
 _COMMENT_FIELDS = (Field("timestamp"), Field("text"), Field("id"))
 
 
-def show_fields(fields: tuple[Field, ...], resolve: Callable[[Field], object]) -> Json:
-    """An object of the fields in the order asked for, `id` added as Meta does when it was not."""
+def show_fields(fields: tuple[Field, ...], resolve: Callable[[Field], object], *, object_id: str) -> Json:
+    """An object of the fields in the order asked for, its `id` added as Meta does when it was not."""
     shown: Json = {}
     for field in fields:
         value = resolve(field)
         if value is not ABSENT:
             shown[field.shown_as] = value
-    return shown
+    return shown if "id" in shown else {**shown, "id": object_id}
 
 
 def show_post(view: View, account: Account, post: Post, fields: tuple[Field, ...]) -> Json:
     """A post or story; without fields its id alone. Raises RefusalError for a field or insight it cannot have."""
-    shown = show_fields(fields or ID_ONLY, lambda field: _post_field(view, account, post, field))
-    return shown if "id" in shown else {**shown, "id": post.id}
+    return show_fields(fields or ID_ONLY, lambda field: _post_field(view, account, post, field), object_id=post.id)
 
 
 def _post_field(view: View, account: Account, post: Post, field: Field) -> object:
     nested: dict[str, Callable[[], object]] = {
-        "insights": lambda: _insights(view, account, post, field),
+        "insights": lambda: post_insights(view, account, post, field.modifiers),
         "children": lambda: _children(view, account, post, field),
         "comments": lambda: _comments(view, post, field),
     }
@@ -72,7 +153,7 @@ def _post_field(view: View, account: Account, post: Post, field: Field) -> objec
         return post.count(_FACEBOOK_COUNTS[field.name], view.call.now)
     if view.caller.login == "facebook" and field.name == "view_count":
         raise refusals.RefusalError("The view_count field is not available for this media", code=36104)
-    return ABSENT  # a name nobody knows is left out of a post without a word (recorded: from_id, from_full_name)
+    return ABSENT  # an unknown name is left out of a post (recorded: from_id, from_full_name)
 
 
 def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable[[], object]]:
@@ -91,7 +172,7 @@ def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable
         "thumbnail_url": lambda: (
             file_url(base, post.id, video=True, now=now, thumbnail=True) if video and _thumbnail(view, post) else ABSENT
         ),
-        "permalink": lambda: permalink(account, post),
+        "permalink": lambda: _permalink(account, post),
         "shortcode": lambda: post.shortcode,
         "timestamp": lambda: stamp(post.at),
         "username": lambda: account.username,
@@ -106,11 +187,11 @@ def _post_values(view: View, account: Account, post: Post) -> dict[str, Callable
 
 
 def _thumbnail(view: View, post: Post) -> bool:
-    """Some reels lack their thumbnail in the list and have it when read themselves (facts §2.1)."""
+    """Some reels lack their thumbnail in the list and have it when read themselves."""
     return post.has_thumbnail or view.call.path.split("/")[-1] == post.id
 
 
-def permalink(account: Account, post: Post) -> str:
+def _permalink(account: Account, post: Post) -> str:
     """The address of a post for people."""
     if post.product_type == "STORY":
         return f"https://www.instagram.com/stories/{account.username}/{post.legacy_id}"
@@ -118,14 +199,15 @@ def permalink(account: Account, post: Post) -> str:
     return f"https://www.instagram.com/{kind}/{post.shortcode}/"
 
 
-def _insights(view: View, account: Account, post: Post, field: Field) -> Json:
+def post_insights(view: View, account: Account, post: Post, params: dict[str, str]) -> Json:
+    """The insights that `metric` and `breakdown` of `params` ask for. Raises RefusalError."""
     if not view.caller.may("instagram_manage_insights", "instagram_business_manage_insights"):
         raise refusals.no_permission()
     return media_insights(
         account,
         post,
-        metric=field.modifiers.get("metric"),
-        breakdown=field.modifiers.get("breakdown"),
+        metric=params.get("metric"),
+        breakdown=params.get("breakdown"),
         login=view.caller.login,
         now=view.call.now,
     )
@@ -138,7 +220,7 @@ def _children(view: View, account: Account, post: Post, field: Field) -> object:
 
 
 def show_child(view: View, account: Account, post: Post, child: Child, fields: tuple[Field, ...]) -> Json:
-    """A child of a carousel: no caption, counts, product type or insights of its own (facts §2.1)."""
+    """A child of a carousel: no caption, counts, product type or insights of its own."""
     video, base, now = child.media_type == "VIDEO", view.call.base_url, view.call.now
     values: dict[str, Callable[[], object]] = {
         "id": lambda: child.id,
@@ -155,8 +237,7 @@ def show_child(view: View, account: Account, post: Post, child: Child, fields: t
     def resolve(field: Field) -> object:
         return values[field.name]() if field.name in values else ABSENT
 
-    shown = show_fields(fields or ID_ONLY, resolve)
-    return shown if "id" in shown else {**shown, "id": child.id}
+    return show_fields(fields or ID_ONLY, resolve, object_id=child.id)
 
 
 def _comments(view: View, post: Post, field: Field) -> object:
@@ -175,5 +256,34 @@ def show_comment(comment: Comment, fields: tuple[Field, ...]) -> Json:
     def resolve(field: Field) -> object:
         return values.get(field.name, ABSENT)
 
-    shown = show_fields(fields or _COMMENT_FIELDS, resolve)
-    return shown if "id" in shown else {**shown, "id": comment.id}
+    return show_fields(fields or _COMMENT_FIELDS, resolve, object_id=comment.id)
+
+
+# ---- lists of an account -------------------------------------------------------------------------------------------
+
+
+def media_page(view: View, account: Account, fields: tuple[Field, ...], params: dict[str, str]) -> Json:
+    """A page of posts made in [since, until]; at most the newest 10 000 are listed at all."""
+    now = view.call.now
+    since, until = instant_in(params, "since", now), instant_in(params, "until", now)
+    posts = account.posts_between(since, min(until, now) if until else now)
+    return page_of(
+        islice(posts, MAX_MEDIA),
+        call=view.call,
+        path=f"{account.id}/media",
+        params=params,
+        key=lambda post: post.id,
+        show=lambda post: show_post(view, account, post, fields),
+    )
+
+
+def story_page(view: View, account: Account, fields: tuple[Field, ...], params: dict[str, str]) -> Json:
+    """A page of the stories one can see now."""
+    return page_of(
+        account.live_stories(view.call.now),
+        call=view.call,
+        path=f"{account.id}/stories",
+        params=params,
+        key=lambda post: post.id,
+        show=lambda post: show_post(view, account, post, fields),
+    )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ig_pipeline.simulator.accounts import Account, Profile
-from ig_pipeline.simulator.chance import fraction
-from ig_pipeline.simulator.ids import account_id, object_id, place_of
+from ig_pipeline.simulator.draws import account_id, fraction, object_id, place_of
 from ig_pipeline.simulator.kinds import KINDS, Kind, name_of
 
 DEFAULT_SEED = 7
@@ -42,7 +41,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on Facebook who gives consent, and the Pages they have a role on."""
+    """A person on Facebook who gives consent, and the Pages they have a role on."""
 
     id: str
     name: str

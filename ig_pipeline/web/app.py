@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from ig_pipeline.charts.daily_chart import warm_up
+from ig_pipeline.charts.svg import warm_up
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.hosts import MetaHosts
 from ig_pipeline.redaction import quiet_chatty_loggers

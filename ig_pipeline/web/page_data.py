@@ -9,8 +9,7 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from ig_pipeline.charts.daily_chart import NARROW, WIDE, ChartKind, Point, daily_chart
-from ig_pipeline.charts.sparkline import sparkline
+from ig_pipeline.charts.svg import NARROW, WIDE, ChartKind, Point, daily_chart, sparkline
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, Connection

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.media_store.parts import RESERVE
 from ig_pipeline_tests.chaos.trial import CannotTryError, Ended, complete, end, library_of, served, start, wait_for
 

@@ -11,7 +11,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline_tests.chaos.trial import complete, end, library_of, start
 from ig_pipeline_tests.media_store.conftest import s3_store

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.backfill import exit_code
 from ig_pipeline.cli.dagster_home import prepare_home
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import media_backfills, tables
 from ig_pipeline.storage.database import migrate, open_engine
@@ -152,10 +152,10 @@ def test_the_status_says_what_becomes_of_a_backfill_that_never_ended(run: Run, s
     with small.engine.begin() as db:
         media_backfills.begin(db, connection, run_id="dead", triggered_by="cli:x", options={}, now=small.clock())
     shown = run("backfill-status", env=environment(small))
-    assert "running" in shown.stdout and "nothing needs mending by hand" in shown.stdout
+    assert "running" in shown.stdout and "nothing needs to be repaired by hand" in shown.stdout
     run("backfill-instagram", env=environment(small))
     after = run("backfill-status", env=environment(small))
-    assert "recovered" in after.stdout and "nothing needs mending" not in after.stdout
+    assert "recovered" in after.stdout and "nothing needs to be repaired" not in after.stdout
 
 
 @pytest.mark.parametrize(

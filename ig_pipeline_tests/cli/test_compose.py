@@ -169,7 +169,7 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
         pipeline = container(variables, data=data, postgres_port=postgres.port)
         assert not pipeline.is_healthy(), "nothing runs yet"
         up = stack.enter_context(running(pipeline, tmp_path))
-        up.says("Front door:")
+        up.says("Web service:")
         wait_for(pipeline.is_healthy, what="the health check")
 
         email = "owner@people.example"

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from ig_pipeline.cli.adding import choose
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import CommandError
+from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage import sync_requests

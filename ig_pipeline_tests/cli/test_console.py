@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ig_pipeline.cli.console import print_json, shown, shown_in_colour
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.console import configure_logging, print_json, shown, shown_in_colour
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.storage.tables import user_tokens, users
@@ -63,8 +63,6 @@ def test_one_that_is_stored_already_is_shown_and_can_be_forgotten(
 
 
 def test_a_log_line_is_read_not_obeyed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    from ig_pipeline.cli.logs import configure_logging  # noqa: PLC0415  # its handler takes the stream of this test
-
     configure_logging(verbose=True)
     logging.getLogger("ig_pipeline.sync").info("[SYNC] for %s", HOSTILE)
     print_json({"email": HOSTILE})

@@ -11,9 +11,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from ig_pipeline.cli.exit_codes import ExitCode
-from ig_pipeline.cli.failures import command_error
-from ig_pipeline.cli.logs import configure_logging
+from ig_pipeline.cli.console import configure_logging
+from ig_pipeline.cli.failures import ExitCode, command_error
 from ig_pipeline.cli.main import COMMANDS, cli
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TokenDeadError, UnreachableError
 from ig_pipeline.settings import SettingsError

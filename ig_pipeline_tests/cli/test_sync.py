@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ig_pipeline.cli.exit_codes import ExitCode
+from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.sync import exit_code
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.simulator.server import RunningSimulator

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from ig_pipeline.bot import words
+from ig_pipeline.bot import messages
 from ig_pipeline.defs.failures import failure_of
 from ig_pipeline.sync.media_files.results import BackfillResult, Tally
 from ig_pipeline.sync.results import AccountDayResult
@@ -33,4 +33,4 @@ def test_an_accounts_own_reason_is_told_beside_it() -> None:
 
 def test_the_bot_tells_it_once() -> None:
     results = [BackfillResult(key, "failed", Tally(), 1, 0.1, FAULT, "AppFaultError") for key in ("ana", "bea")]
-    assert words.outcome(results, dry_run=False).count("API access blocked") == 1
+    assert messages.outcome(results, dry_run=False).count("API access blocked") == 1

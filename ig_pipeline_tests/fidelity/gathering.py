@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ig_pipeline.graph_api.catalogue import MEDIA_METRIC_VOCABULARY
-from ig_pipeline.simulator.fields import Field, parse_fields
 from ig_pipeline.simulator.refusals import RefusalError
-from ig_pipeline.simulator.requests import instant_in
+from ig_pipeline.simulator.requests import Field, instant_in, parse_fields
 from ig_pipeline_tests.fidelity.recordings import Exchange, Recording
 
 # Edges only an Instagram account has; the ids before them are accounts.

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from ig_pipeline.simulator.versions import is_version
+from ig_pipeline.simulator.requests import is_version
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from ig_pipeline.simulator.limits import APP
-from ig_pipeline.simulator.paging import cursor_of
-from ig_pipeline.simulator.requests import Answer, Call
+from ig_pipeline.simulator.requests import Answer, Call, served_version
 from ig_pipeline.simulator.simulation import Simulation
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant, Login
-from ig_pipeline.simulator.versions import served_version
+from ig_pipeline.simulator.views import cursor_of
 from ig_pipeline_tests.fidelity.comparing import differences, message_differences
 from ig_pipeline_tests.fidelity.gathering import fields_of, is_account
 from ig_pipeline_tests.fidelity.recordings import Exchange, Recording

@@ -13,9 +13,8 @@ from starlette.applications import Starlette
 from yarl import URL
 
 from ig_pipeline.media_store.address_guard import AddressGuard
-from ig_pipeline.simulator.cdn import Cdn
+from ig_pipeline.simulator.cdn import Cdn, file_url
 from ig_pipeline.simulator.cdn_files import CdnFile
-from ig_pipeline.simulator.file_links import file_url
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from ig_pipeline.cli.simulator import simulator
+from ig_pipeline.simulator.__main__ import simulator
 from ig_pipeline.simulator.faults import KINDS, STORM, FaultPlanError, load_plan, read_plan
 from ig_pipeline.simulator.server import running_simulator
 from ig_pipeline.simulator.world import World

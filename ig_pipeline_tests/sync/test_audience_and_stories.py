@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ig_pipeline.graph_api.catalogue import DEMOGRAPHIC_BREAKDOWNS, DEMOGRAPHICS, STORY_METRICS
-from ig_pipeline.simulator.audience import LARGEST_GROUPS, demographics
+from ig_pipeline.simulator.accounts import LARGEST_GROUPS, demographics
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.sync.audience import demographics_due, refresh_demographics, refresh_online_followers
 from ig_pipeline.sync.engine import open_services

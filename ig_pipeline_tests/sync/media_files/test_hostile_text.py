@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ig_pipeline.bot import words
+from ig_pipeline.bot import messages
 from ig_pipeline.cli.main import cli
 from ig_pipeline.defs.cell_events import event_of
 from ig_pipeline.simulator.accounts import Account
@@ -116,7 +116,7 @@ async def test_no_command_message_or_cell_repeats_a_caption(library: Make) -> No
     media = library(accounts=[hostile_account()])
     result = await media.backfill(limit=5)
     cells = [*await media.small.sync([media.key], days=day_count(media)), *await media.fill_days([NEWEST.date()])]
-    told = [words.outcome([result], dry_run=False), *(repr(event_of(cell)) for cell in cells)]
+    told = [messages.outcome([result], dry_run=False), *(repr(event_of(cell)) for cell in cells)]
     told += [await run(media, *command) for command in (
         ("backfill-instagram",), ("backfill-instagram", "--dry-run", "--json"), ("backfill-status",),
         ("timeline", "--account", media.key), ("connections", "list"),

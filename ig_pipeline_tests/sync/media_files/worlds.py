@@ -8,9 +8,8 @@ from functools import lru_cache
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.cdn import Cdn
 from ig_pipeline.simulator.cdn_files import sha256_of
-from ig_pipeline.simulator.feed import DAY_ZERO
-from ig_pipeline.simulator.ids import MediaPlace, media_id
-from ig_pipeline.simulator.posts import Child, MediaType, Post
+from ig_pipeline.simulator.draws import MediaPlace, media_id
+from ig_pipeline.simulator.posts import DAY_ZERO, Child, MediaType, Post
 from ig_pipeline.simulator.world import World
 
 NEWEST = datetime(2026, 11, 19, 20, 0, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ig_pipeline.bot.commands import Backfill, Help, Status, read_command
+from ig_pipeline.bot.messages import Backfill, Help, Status, read_command
 
 
 @pytest.mark.parametrize(

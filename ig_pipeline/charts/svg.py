@@ -1,7 +1,7 @@
-"""Days and numbers → an SVG that a page can hold: drawn by Vega-Lite on the server, coloured by the page's CSS.
+"""Days and numbers → SVGs that a page can hold, coloured by the page's CSS: a chart of days, and a line without axes.
 
-Knows no account and no database. A missing day is a gap, never a zero. Every day carries its own `<title>`, so that
-a mouse finds the number without any script; the page's script makes more of the same elements.
+Knows no account and no database. A missing day is a gap, never a zero. Every day of a chart carries its own `<title>`,
+so that a mouse finds the number without any script; the page's script makes more of the same elements.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from typing import Any, Literal
 import vl_convert
 
 ChartKind = Literal["area", "bars"]
-# Of the Vega-Lite versions the library carries, the one these specifications were looked at with.
+# Of the Vega-Lite versions the library carries, the one these specifications were checked with.
 _VEGA_LITE = "5.20"
 
 
 @dataclass(frozen=True)
 class ChartSize:
-    """The drawing in CSS pixels: the plot, and the room around it for the axes."""
+    """The drawing in CSS pixels: the plot, and the space around it for the axes."""
 
     width: int
     height: int
@@ -117,7 +117,7 @@ def _layers(points: Sequence[Point], kind: ChartKind, colour: str) -> list[dict[
     ]
     alone = _islands(points)
     if alone:
-        # A day between two gaps is a path of one point, which nobody sees.
+        # A day between two gaps is a path of one point, which no one sees.
         layers.append(
             {
                 "data": {"values": alone},
@@ -163,3 +163,39 @@ def warm_up() -> None:
     """Start the drawing engine: its first picture takes half a second."""
     day = date(2026, 1, 1)
     daily_chart((Point(day, 1),), kind="area", series="reach", unit="warm", size=NARROW)
+
+
+_LINE_WIDTH, _LINE_HEIGHT = 240, 48
+_LINE_MARGIN = 3
+
+
+def sparkline(values: Sequence[int | None], *, series: str) -> str:
+    """An `<svg>` of the values from left to right, from zero to their highest; gaps where there is None.
+
+    A line as small as a word. Twenty of them on a page have to cost nothing, so the drawing engine is not used.
+    """
+    highest = max((value for value in values if value is not None), default=0) or 1
+    step = (_LINE_WIDTH - 2 * _LINE_MARGIN) / max(1, len(values) - 1)
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            stretches.append([])
+            continue
+        y = _LINE_HEIGHT - _LINE_MARGIN - (_LINE_HEIGHT - 2 * _LINE_MARGIN) * value / highest
+        stretches[-1].append((_LINE_MARGIN + index * step, y))
+    drawn = "".join(_stretch(points) for points in stretches if points)
+    return (
+        f'<svg class="sparkline series-{series}" viewBox="0 0 {_LINE_WIDTH} {_LINE_HEIGHT}" preserveAspectRatio="none" '
+        f'aria-hidden="true">{drawn}</svg>'
+    )
+
+
+def _stretch(points: Sequence[tuple[float, float]]) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    if len(points) == 1:
+        x, y = points[0]
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>'
+    first, last = points[0][0], points[-1][0]
+    floor = _LINE_HEIGHT - _LINE_MARGIN
+    area = f"{first:.1f},{floor} {path} {last:.1f},{floor}"
+    return f'<polygon points="{area}"/><polyline points="{path}"/>'

@@ -1,7 +1,4 @@
-"""`ig-pipeline simulator`: a small Instagram on a port, to try everything against.
-
-Reads options and prints where it listens; what it answers is the simulator's own.
-"""
+"""`python -m ig_pipeline.simulator`, also `ig-pipeline simulator`: the simulated Graph API on a port, until Ctrl-C."""
 
 import contextlib
 import json
@@ -10,17 +7,16 @@ from pathlib import Path
 
 import click
 
-from ig_pipeline.clock import utc_now
 from ig_pipeline.simulator.faults import FaultPlan, FaultPlanError, load_plan
 from ig_pipeline.simulator.server import listen, make_server
-from ig_pipeline.simulator.simulation import Simulation
+from ig_pipeline.simulator.simulation import Simulation, utc_now
 from ig_pipeline.simulator.world import World
 
-DEFAULT_PORT = 8990
+_PORT = 8990
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 lets the system choose.")
+@click.option("--port", default=_PORT, show_default=True, help="Port to listen on; 0 lets the system choose.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--accounts", default=3, show_default=True, type=click.IntRange(0, 10_000), help="Number of accounts.")
 @click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Milliseconds a call takes.")
@@ -37,6 +33,7 @@ def simulator(
       ig-pipeline simulator
       ig-pipeline simulator --port 8990 --accounts 8 --latency 50
       ig-pipeline simulator --faults plan.yaml      # faults: [{kinds: storm, probability: 0.33, in_a_row: 3}]
+      python -m ig_pipeline.simulator --port 0 --json
       curl -s http://127.0.0.1:8990/_simulator/accounts
     """
     try:
@@ -63,3 +60,7 @@ def simulator(
     # Ctrl-C is how one ends it: uvicorn closes its connections, then raises it again.
     with bound, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    simulator(prog_name="python -m ig_pipeline.simulator")

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from ig_pipeline.cli.demo_progress import days_wanted
+from ig_pipeline.cli.demo import days_wanted
 from ig_pipeline.storage.connections import Connection, by_id, connect, mark_initial_backfill_requested
 from ig_pipeline.sync.plan import Window
 

@@ -1,9 +1,45 @@
-"""Ids that look like Meta's and can be read back, so that a post is found without having generated all others.
+"""Seeded draws and ids: the same wherever and whenever they are asked for. No random generator, no clock.
 
-A media id holds the account's position, the day, the place in the day and the part (post, child, story, comment).
+A draw is a hash of its keys; callers name what they draw. A media id can be read back, so that a post is found without
+having generated all others: it holds the account's position, the day, the place in the day and the part (post, child,
+story, comment).
 """
 
+import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def _number(keys: tuple[object, ...]) -> int:
+    return int.from_bytes(blake2b("\x1f".join(map(str, keys)).encode(), digest_size=8).digest(), "big")
+
+
+def fraction(*keys: object) -> float:
+    """A number in [0, 1) that belongs to `keys`."""
+    return _number(keys) / 2**64
+
+
+def between(low: float, high: float, *keys: object) -> float:
+    """A number in [low, high) that belongs to `keys`."""
+    return low + (high - low) * fraction(*keys)
+
+
+def choose(options: Sequence[T], *keys: object) -> T:
+    """One of `options`, always the same for the same `keys`."""
+    return options[_number(keys) % len(options)]
+
+
+def opaque(length: int, *keys: object) -> str:
+    """`length` URL-safe characters that look like one of Meta's trace ids or signatures."""
+    digest = b"".join(blake2b(f"{block}\x1f{keys}".encode()).digest() for block in range(length // 64 + 1))
+    return base64.urlsafe_b64encode(digest).decode()[:length]
+
+
+# ---- ids -----------------------------------------------------------------------------------------------------------
 
 # 15 free digits behind the leading "18"; the multiplier is coprime to ten, so that it can be undone.
 _ROOM = 10**15
@@ -19,7 +55,7 @@ COMMENT_PART = 60
 
 @dataclass(frozen=True)
 class MediaPlace:
-    """Where a media object stands: account position, day ordinal since 2010, place in the day, part.
+    """The place of a media object: account position, day ordinal since 2010, place in the day, part.
 
     Part 0 is the post, 1-10 its children, `STORY_PART` a story, `COMMENT_PART`+n a comment.
     """
