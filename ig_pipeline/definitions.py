@@ -10,11 +10,10 @@ import dagster as dg
 from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
 from ig_pipeline.defs.checks import TOKEN_CHECKS
 from ig_pipeline.defs.deletions import deletions
-from ig_pipeline.defs.first_backfills import new_connections
 from ig_pipeline.defs.insights import insight_assets
 from ig_pipeline.defs.media_files import media_assets, nightly_media_files
 from ig_pipeline.defs.partitions import grid_from
-from ig_pipeline.defs.requested_syncs import requested_syncs
+from ig_pipeline.defs.requested_syncs import new_connections, requested_syncs
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.schedules import grid_checks, nightly_sync, token_refresh
 from ig_pipeline.defs.tokens import access_tokens

@@ -37,6 +37,12 @@ def test_only_the_packages_of_dagster_import_it() -> None:
     assert not strangers
 
 
+def test_only_one_package_writes_the_queue() -> None:
+    writing = re.compile(r"sync_requests\.(enqueue|claim|note_run|queue_again|end|note_counts|prune)\b")
+    writers = {path.parent.relative_to(PACKAGE).as_posix() for path in sources() if writing.search(path.read_text())}
+    assert writers == {"sync/requests"}
+
+
 def test_constraints_pin_versions_and_name_no_address() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert lines

@@ -28,8 +28,8 @@ from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.first_history import ask_for_history
 from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
+from ig_pipeline.sync.requests.asking import ask_for_history
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"
@@ -179,7 +179,6 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
                 data_access_expires_at=consent.data_access_expires_at,
             )
             was = before.get(account.account_id)
-            # A first backfill is the sensor's business; a connection that lapsed asks for what it missed.
             ask_for_history(db, connection, before=was, settings=settings, now=services.clock())
             return connection
 

@@ -29,12 +29,13 @@ from ig_pipeline.cli.up import StartError, open_front_door, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import PREFIX, Settings, load_settings
-from ig_pipeline.storage import sync_logs, sync_requests
-from ig_pipeline.storage.connections import Connection, by_id
+from ig_pipeline.storage import sync_logs
+from ig_pipeline.storage.connections import Connection, by_id, list_connections
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.timeline import account_timeline
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.plan import Window, initial_window, missing_days, stretches
+from ig_pipeline.sync.requests.asking import ask, ask_for_history
 
 # Without a new day for so long the demo gives up: the slowest first run measured took 20 s to its first day.
 _TIMEOUT_SECONDS = 120.0
@@ -244,11 +245,13 @@ def _pointed_at(settings: Settings, url: str) -> Settings:
 
 
 async def _connect(settings: Settings, accounts: list[Mapping[str, Any]]) -> list[Connection]:
-    """A row for every simulated account, its token encrypted; on a second run the rows get the new tokens."""
+    """A row for every simulated account, as its consent would make it; on a second run the rows get the new tokens."""
     async with open_services(settings) as services:
         with services.engine.begin() as db:
-            return [
-                services.tokens.store(
+            before = {connection.account_id: connection for connection in list_connections(db)}
+            made = []
+            for account in accounts:
+                connection = services.tokens.store(
                     db,
                     email=f"{account['username']}@{_DOMAIN}",
                     login="facebook",
@@ -257,8 +260,10 @@ async def _connect(settings: Settings, accounts: list[Mapping[str, Any]]) -> lis
                     token=SecretStr(account["token"]),
                     expires_at=None,
                 )
-                for account in accounts
-            ]
+                known = before.get(connection.account_id)
+                ask_for_history(db, connection, before=known, settings=settings, now=services.clock())
+                made.append(by_id(db, connection.id))
+            return made
 
 
 def _ask_for_missing(settings: Settings, connections: list[Connection], window: Window) -> int:
@@ -271,16 +276,8 @@ def _ask_for_missing(settings: Settings, connections: list[Connection], window: 
             written = sync_logs.days_written(db, connection, "daily_metrics", first=window.first, last=window.last)
             for stretch in stretches(missing_days(window, written)):
                 asked += len(stretch.days)
-                sync_requests.enqueue(
-                    db,
-                    kind="insights",
-                    account_key=connection.account_key,
-                    first=stretch.first,
-                    last=stretch.last,
-                    requested_by="demo",
-                    reason="days missing since the last demo",
-                    now=now,
-                )
+                why = "days missing since the last demo"
+                ask(db, connection, stretch, kind="insights", requested_by="demo", reason=why, now=now)
     engine.dispose()
     return asked
 

@@ -28,8 +28,9 @@ from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services, sync_account_days
-from ig_pipeline.sync.first_history import first_window, note_first_history
 from ig_pipeline.sync.plan import initial_window
+from ig_pipeline.sync.requests.claiming import Due, due_of
+from ig_pipeline.sync.requests.ending import answer
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, FetchResult, summarise
 
 
@@ -42,9 +43,10 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     """Fetch the newest complete days of an account, without Dagster.
 
     \b
-    Days that are there already are fetched again and updated. With --all, accounts that are new get their first days
-    (IG_PIPELINE_INITIAL_BACKFILL_DAYS) whatever --days says. Where `ig-pipeline up` has made a Dagster instance,
-    its grid shows the cells too.
+    Days that are there already are fetched again and updated. --all takes what is due in the queue too, whatever
+    --days says: the first days of accounts that are new (IG_PIPELINE_INITIAL_BACKFILL_DAYS), and what was put off by
+    a rate limit or failed temporarily. `ig-pipeline up` does that by itself; where it does not run, let cron run
+    `ig-pipeline sync --all`. Where `ig-pipeline up` has made a Dagster instance, its grid shows the cells too.
     Exits with 0 when every day is complete, 3 when some are, 1 when none is, 4 when a rate limit or the network
     stopped all of it.
 
@@ -57,23 +59,25 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     if bool(accounts) == everyone:
         raise CommandError("Which accounts? Name them with --account, or take --all.", ExitCode.USAGE)
     settings = load_settings()
-    with open_database(settings) as engine:
-        chosen = _chosen(engine, accounts)
     began = utc_now()  # midnight may strike before the end
-    cells = _cells(settings, chosen, days, with_first_days=everyone, now=began)
+    with open_database(settings) as engine, reading(engine) as db:
+        chosen = _chosen(db, accounts)
+        due = due_of(db, chosen, settings=settings, now=began)
+    cells = _cells(settings, chosen, days, due if everyone else (), now=began)
     if not any(cells.values()):
         click.echo("Nothing to do: no connected account, or no day since IG_PIPELINE_FIRST_DAY.", err=True)
         return
     results: list[AccountDayResult] = []
+    run_id = f"cli-{uuid.uuid4()}"
     _warn_if_unreachable(settings)
     try:
         # Whoever names an account wants all of it; --all is the night's work.
-        asyncio.run(_sync(settings, cells, results, asks_everything=not everyone))
+        asyncio.run(_sync(settings, cells, results, run_id=run_id, asks_everything=not everyone))
     finally:
         # Stopped or not: what was written is in the grid too.
         tell_grid(settings, results)
     with open_database(settings) as engine, engine.begin() as db:
-        note_first_history(db, chosen, results, settings=settings, now=began)
+        answer(db, due, results, run_id=run_id, began=began, now=utc_now())
     summaries = summarise(results)
     if as_json:
         print_json([summary.as_dict() for summary in summaries])
@@ -104,24 +108,21 @@ def _only_unreachable(results: Sequence[AccountDayResult]) -> bool:
     return all(result.error_type in ("UnreachableError", "RateLimitedError") for result in results)
 
 
-def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[Connection]:
-    with reading(engine) as db:
-        if accounts:
-            return [by_account_key(db, account) for account in dict.fromkeys(accounts)]
-        return list_connections(db, statuses=[CONNECTED])
+def _chosen(db: sa.Connection, accounts: tuple[str, ...]) -> list[Connection]:
+    if accounts:
+        return [by_account_key(db, account) for account in dict.fromkeys(accounts)]
+    return list_connections(db, statuses=[CONNECTED])
 
 
 def _cells(
-    settings: Settings, chosen: Sequence[Connection], days: int, *, with_first_days: bool, now: datetime
+    settings: Settings, chosen: Sequence[Connection], days: int, due: Sequence[Due], *, now: datetime
 ) -> dict[str, list[date]]:
-    """The days of each account, oldest first; none where no complete day lies in the grid."""
+    """The days of each account, those of `due` included, oldest first; none where no complete day lies in the grid."""
     window = initial_window(instagram_day(now), days, first_day=settings.first_day)
-    first = first_window(settings, now) if with_first_days else None
-    cells: dict[str, list[date]] = {}
-    for connection in chosen:
-        windows = [window, first if connection.initial_backfill_requested_at is None else None]
-        cells[connection.account_key] = max((found.days for found in windows if found), key=len, default=[])
-    return cells
+    cells = {connection.account_key: set(window.days if window else ()) for connection in chosen}
+    for one in due:
+        cells[one.request.account_key].update(one.window.days)
+    return {account_key: sorted(wanted) for account_key, wanted in cells.items()}
 
 
 async def _sync(
@@ -129,6 +130,7 @@ async def _sync(
     cells: Mapping[str, Sequence[date]],
     results: list[AccountDayResult],
     *,
+    run_id: str,
     asks_everything: bool,
 ) -> None:
     """Fill `results` as cells are settled, with a bar for each account."""
@@ -137,7 +139,6 @@ async def _sync(
     with Progress(*columns, TimeElapsedColumn(), console=err(), transient=False) as progress:
         bars: dict[str, TaskID] = {key: progress.add_task(key, total=len(days)) for key, days in cells.items()}
         async with open_services(settings) as services:
-            run_id = f"cli-{uuid.uuid4()}"
             async for result in sync_account_days(services, cells, run_id=run_id, asks_everything=asks_everything):
                 results.append(result)
                 left[result.account_key, result.date] -= 1
@@ -175,6 +176,12 @@ def _print(
         console.print(Text(sentence, style="yellow"), soft_wrap=True)
     for sentence in dict.fromkeys(result.error for result in results if result.status == "deferred" and result.error):
         console.print(Text(sentence, style="yellow"), soft_wrap=True)
+    if later := [result.retry_at for result in results if result.retry_at is not None]:
+        console.print(
+            f"What is due from {min(later):%Y-%m-%d %H:%M} UTC on is fetched by `ig-pipeline up` while it runs, or "
+            f"else by the next `ig-pipeline sync --all` after that.",
+            soft_wrap=True,
+        )
 
 
 def _partial_sentences(results: Sequence[AccountDayResult]) -> list[str]:
@@ -184,6 +191,6 @@ def _partial_sentences(results: Sequence[AccountDayResult]) -> list[str]:
         if result.status == "partial":
             days.setdefault((result.account_key, result.lacking), set()).add(result.date)
     return [
-        f"{key}: {len(of)} days lack {', '.join(lacking)}: Instagram left it out without a reason. Ask again later."
+        f"{key}: {len(of)} days lack {', '.join(lacking)}: Instagram left it out without a reason."
         for (key, lacking), of in days.items()
     ]

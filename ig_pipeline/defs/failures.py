@@ -3,7 +3,7 @@
 Cells that a rate limit deferred fail nothing: they stay missing until their row of `sync_requests` completes them. Only
 when another account of the same run failed are they red until then, because Dagster colours what a failed run left.
 
-Retrying is not decided here: the engine has retried what may pass and asked for another run later (`sync.ledger`);
+Retrying is not decided here: the engine has retried what may pass and asked for another run later (`sync.requests`);
 Dagster retries runs only when their process died (dagster.yaml). `Failure(allow_retries=False)` alone would not hold
 back a run-level retry (houses: 5,363 retries).
 """

@@ -18,7 +18,7 @@ from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import GridMismatchError, failure_of
 from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, cells_by_account
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import is_by_a_person, mark_first_backfill
+from ig_pipeline.defs.run_requests import is_by_a_person
 from ig_pipeline.sync.results import ASSETS, AccountDayResult
 
 POOL = "graph_api"
@@ -81,7 +81,6 @@ def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
     ) -> Iterator[CellEvent | dg.AssetCheckResult]:
         results: list[AccountDayResult] = []
         if wanted := [name for name in ASSETS if dg.AssetKey(name) in context.selected_asset_keys]:
-            mark_first_backfill(pipeline, context.run)
             cells = cells_given(context, grid)
             fetching = pipeline.cells(
                 cells, assets=wanted, run_id=context.run.run_id, asks_everything=is_by_a_person(context.run)

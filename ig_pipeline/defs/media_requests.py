@@ -4,14 +4,14 @@ What the flags do is `sync.media_files`'; which cells turn green or red is the a
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG, requests_of
-from ig_pipeline.storage import sync_requests
+from ig_pipeline.defs.run_requests import BATCH_TAG, OPTIONS_TAG
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
+from ig_pipeline.sync.requests import ending
 from ig_pipeline.sync.results import AccountDayResult
 
 
@@ -39,21 +39,33 @@ def tell_requests(
     A backfill that did not bring everything fails its request, except where a rate limit put off the rest: that has a
     request of its own. `results` tell why a backfill did not even begin.
     """
-    requests = requests_of(context.run)
+    batch = context.run.tags.get(BATCH_TAG)
+
+    def tell(key: str, *, counts: Mapping[str, int], detail: str | None, has_failed: bool) -> None:
+        if batch is None:
+            return
+        with pipeline.writing() as db:
+            ending.tell(
+                db,
+                batch,
+                key,
+                counts=counts,
+                detail=detail,
+                run_id=context.run.run_id,
+                has_failed=has_failed,
+                now=pipeline.clock(),
+            )
+
     for outcome in ended:
         counts = {**outcome.tally.as_dict(), "calls": outcome.calls}
         words = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count)
         sentence = f"{outcome.account_key}: {outcome.status} ({words or 'nothing'}). {outcome.sentence or ''}".strip()
         (context.log.warning if outcome.sentence else context.log.info)(f"[MEDIA] {sentence}")
-        with pipeline.writing() as db:
-            mine = sync_requests.note_counts(db, requests, outcome.account_key, counts=counts, detail=outcome.sentence)
-            for request_id in mine if outcome.sentence and not outcome.continued else ():
-                sync_requests.mark_failed(db, request_id, detail=outcome.sentence or "", run_id=context.run.run_id)
+        has_failed = bool(outcome.sentence) and not outcome.continued
+        tell(outcome.account_key, counts=counts, detail=outcome.sentence, has_failed=has_failed)
         numbers = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         yield dg.AssetObservation("media_files", description=sentence, metadata=numbers)
     begun = {outcome.account_key for outcome in ended}
     refused = {result.account_key: result.error for result in results if result.account_key not in begun}
     for key, error in refused.items():
-        with pipeline.writing() as db:
-            for request_id in sync_requests.note_counts(db, requests, key, counts={}, detail=error):
-                sync_requests.mark_failed(db, request_id, detail=error or "", run_id=context.run.run_id)
+        tell(key, counts={}, detail=error, has_failed=True)

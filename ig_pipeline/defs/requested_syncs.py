@@ -1,41 +1,64 @@
-"""The sensor that turns rows of `sync_requests` into runs, once each, and notes how they ended.
+"""The sensors that turn requests into runs, once each, and note how they ended.
 
-A row is marked only when a run with its tag exists: a crash anywhere between is mended by the next tick.
+A tick claims what is due, which is committed, and then asks for a run for every claimed batch that has none. The run
+carries its batch as a tag: a crash anywhere between leaves a claimed batch without a run, which the next tick asks for
+with the same run key. Two sensors, so that a new connection waits for nothing that others have asked for.
 """
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
-import sqlalchemy as sa
 
-from ig_pipeline.defs.first_backfills import INTERVAL_SECONDS, RUNS_A_TICK
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import (
-    OPTIONS_TAG,
-    PERSON_TAG,
-    request_tag,
-    run_request,
-    runs_answering,
-    starts_again,
-)
-from ig_pipeline.graph_api.days import instagram_day
-from ig_pipeline.storage import connections, sync_logs, sync_requests
-from ig_pipeline.storage.connections import CONNECTED, Connection
-from ig_pipeline.storage.sync_requests import BY_A_PERSON, SyncRequest
-from ig_pipeline.sync.ledger import RETRY
-from ig_pipeline.sync.plan import DayRequest, plan_requests
+from ig_pipeline.defs.run_requests import BATCH_TAG, OPTIONS_TAG, PERSON_TAG, run_request, starts_again
+from ig_pipeline.storage.connections import CONNECTED, list_connections
+from ig_pipeline.sync.plan import Rectangle
+from ig_pipeline.sync.requests import ending
+from ig_pipeline.sync.requests.claiming import Batch, claim, is_due, under_way
 
-ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS, "media_files": [MEDIA_FILES]}
-"""Kind of request → the assets it fills."""
+# The daemon looks every five seconds; a shorter interval means "at every look".
+INTERVAL_SECONDS = 1
+# A tick must answer within a minute; the daemon needs some 30 ms for a run request.
+RUNS_A_TICK = 50
 
 
 @dg.sensor(
-    asset_selection=[key for keys in ASSETS_OF.values() for key in keys],
+    asset_selection=GRID_ASSETS,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "A new connection gets its row in the grid and one run over its first days "
+        "(IG_PIPELINE_INITIAL_BACKFILL_DAYS), which its consent has asked for in `sync_requests`."
+    ),
+)
+def new_connections(
+    context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> dg.SensorResult | dg.SkipReason:
+    """Add missing accounts to the grid; claim the first backfills that are due."""
+    with pipeline.reading() as db:
+        connected = {item.account_key: item for item in list_connections(db, statuses=[CONNECTED])}
+    known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    there = set(known)
+    missing = [key for key in connected if key not in there]
+    order = [*known, *missing]
+    asked = _without_run(context.instance, pipeline, first_backfills=True, ordered_keys=order)
+    for batch in asked:
+        for key in batch.account_keys & connected.keys():
+            days = len(batch.window.days)
+            context.log.info(f"[SYNC] Running initial {days}-day IG backfill for {connected[key].email}")
+    if not asked and not missing:
+        return dg.SkipReason(f"Nothing new: {len(connected)} accounts are connected.")
+    return dg.SensorResult(
+        run_requests=[_run_of(batch, order) for batch in asked],
+        dynamic_partitions_requests=[ACCOUNTS.build_add_request(missing)],
+    )
+
+
+@dg.sensor(
+    asset_selection=[*GRID_ASSETS, MEDIA_FILES],
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
@@ -46,110 +69,88 @@ ASSETS_OF: dict[str, list[dg.AssetKey]] = {"insights": GRID_ASSETS, "media_files
 def requested_syncs(
     context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Settle rows whose run has ended, mark those whose run exists, ask for the rest."""
-    with pipeline.reading() as db:
-        under_way = sync_requests.launched(db)
-        due = sync_requests.due(db, now=pipeline.clock())
-        connected = {item.account_key: item for item in connections.list_connections(db, statuses=[CONNECTED])}
-        healed = {request.id for request in due if _is_healed(db, request, connected)}
-    settle(context.instance, pipeline, under_way)
+    """Claim everything that is due but first backfills. An account that is not in the grid yet waits until it is."""
     known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
-    launched = runs_answering(context.instance, [request.id for request in due])
-    left = [request for request in due if request.id not in launched]
-    refused = {request.id: reason for request in left if (reason := _refusal(request, connected))}
-    if launched or refused or healed:
+    asked = _without_run(context.instance, pipeline, first_backfills=False, ordered_keys=known)
+    if not asked:
+        return dg.SkipReason("Nothing new is due.")
+    return dg.SensorResult(run_requests=[_run_of(batch, known) for batch in asked])
+
+
+def _without_run(
+    instance: dg.DagsterInstance, pipeline: Pipeline, *, first_backfills: bool, ordered_keys: Sequence[str]
+) -> list[Batch]:
+    """Note what became of batches under way, claim what is due; the batches for which a run has to be asked for."""
+    now = pipeline.clock()
+    with pipeline.reading() as db:
+        begun = under_way(db, first_backfills=first_backfills)
+        anything_due = is_due(db, first_backfills=first_backfills, now=now)
+    runs = _runs_of(instance, begun)
+    for batch in begun:
+        _note(pipeline, batch, runs.get(batch.id))
+    if anything_due:
         with pipeline.writing() as db:
-            for request_id, run in launched.items():
-                sync_requests.mark_launched(db, request_id, run_id=run.run_id, now=pipeline.clock())
-            for request_id, reason in refused.items():
-                sync_requests.mark_failed(db, request_id, detail=reason)
-            for request_id in healed - launched.keys():
-                sync_requests.mark_done(db, request_id, detail="Another run has filled these days meanwhile.")
-    settled = refused.keys() | healed
-    # An account that is not in the grid yet is added within seconds by the sensor of new connections.
-    new = [request for request in left if request.id not in settled and request.account_key in known]
-    runs = ask_for(context.instance, pipeline, new, known)
-    if not runs:
-        return dg.SkipReason(f"Nothing new is due; {len(under_way)} requests are under way.")
-    return dg.SensorResult(run_requests=runs[:RUNS_A_TICK])
-
-
-def settle(instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[SyncRequest]) -> None:
-    """Note the end of the runs that have ended. A run deleted in the UI ends its requests too."""
-    runs = runs_answering(instance, [request.id for request in requests])
-    for request in requests:
-        run = runs.get(request.id)
-        if run is not None and not run.is_finished:
-            continue
-        with pipeline.writing() as db:
-            if run is None:
-                sync_requests.mark_failed(db, request.id, detail="Its run was deleted in Dagster. Ask again.")
-            elif run.status == dg.DagsterRunStatus.SUCCESS:
-                sync_requests.mark_done(db, request.id, run_id=run.run_id)
-            elif not starts_again(run):
-                detail = f"Run {run.run_id} ended as {run.status.value}; its page in Dagster names the reasons."
-                sync_requests.mark_failed(db, request.id, detail=detail)
-
-
-def ask_for(
-    instance: dg.DagsterInstance, pipeline: Pipeline, requests: Sequence[SyncRequest], known: Sequence[str]
-) -> list[dg.RunRequest]:
-    """Run requests for `requests`; those that can never run are marked failed with the reason."""
-    settings, runs = pipeline.settings, []
-    groups: dict[tuple[tuple[dg.AssetKey, ...], str, bool], list[SyncRequest]] = {}
-    for request in requests:
-        others = {name: value for name, value in request.options.items() if name != "assets"}
-        options = json.dumps(others, sort_keys=True) if others else ""
-        by_a_person = request.requested_by in BY_A_PERSON
-        groups.setdefault((_assets_of(request), options, by_a_person), []).append(request)
-    for (assets, options, by_a_person), group in groups.items():
-        shared = {**({OPTIONS_TAG: options} if options else {}), **({PERSON_TAG: "1"} if by_a_person else {})}
-        plan = plan_requests(
-            [DayRequest(request.id, request.account_key, request.first, request.last) for request in group],
-            ordered_keys=known,
-            today=instagram_day(pipeline.clock()),
-            first_day=settings.first_day,
-            per_run=settings.accounts_per_run,
-        )
-        for request_id, reason in plan.refused.items():
-            with pipeline.writing() as db:
-                sync_requests.mark_failed(db, request_id, detail=reason)
-        for planned in plan.rectangles:
-            tags = {request_tag(request_id): "1" for request_id in planned.request_ids}
-            # A hash: a thousand ids would not fit the index PostgreSQL keeps of a run's tags.
-            ids = "-".join(map(str, planned.request_ids))
-            run_key = f"requests/{planned.request_ids[0]}-{sha256(ids.encode()).hexdigest()[:16]}"
-            runs.append(
-                run_request(
-                    planned.rectangle,
-                    assets=assets,
-                    run_key=run_key,
-                    tags={**tags, **shared},
-                )
+            claim(
+                db,
+                first_backfills=first_backfills,
+                ordered_keys=ordered_keys,
+                settings=pipeline.settings,
+                now=now,
             )
-    return runs
+    with pipeline.reading() as db:
+        claimed = under_way(db, first_backfills=first_backfills)
+    without = [batch for batch in claimed if batch.run_id is None and batch.id not in runs]
+    known = set(ordered_keys)
+    return [batch for batch in without if batch.account_keys <= known][:RUNS_A_TICK]
 
 
-def _is_healed(db: sa.Connection, request: SyncRequest, connected: Mapping[str, Connection]) -> bool:
-    """Whether the days of another attempt are whole already: another run was faster."""
-    connection = connected.get(request.account_key)
-    if request.requested_by != RETRY or connection is None:
-        return False
-    assets, first, last = request.options["assets"], request.first, request.last
-    return not sync_logs.lacks(db, connection, assets=assets, first=first, last=last)
+def _runs_of(instance: dg.DagsterInstance, batches: Iterable[Batch]) -> dict[str, dg.DagsterRun]:
+    """Batch → the newest run that carries it, in whatever state; batches without a run are left out."""
+    ids = {batch.id: batch for batch in batches}
+    found: dict[str, dg.DagsterRun] = {}
+    if ids:
+        for run in instance.get_runs(filters=dg.RunsFilter(tags={BATCH_TAG: list(ids)})):
+            found.setdefault(run.tags[BATCH_TAG], run)
+    for batch in ids.values():
+        # Runs from before an upgrade carry no batch.
+        if batch.id not in found and batch.run_id and (older := instance.get_run_by_id(batch.run_id)):
+            found[batch.id] = older
+    return found
 
 
-def _refusal(request: SyncRequest, connected: Collection[str]) -> str | None:
-    """Why this request can never become a run; None when it can."""
-    if request.kind not in ASSETS_OF:
-        return f"No asset fills requests of the kind {request.kind}."
-    if request.account_key not in connected:
-        return f"{request.account_key} is not connected. Connect it again, then ask again."
-    return None
+def _note(pipeline: Pipeline, batch: Batch, run: dg.DagsterRun | None) -> None:
+    """Note that the run of a batch exists, or how it ended. A run deleted in the UI ends its requests too."""
+    if run is None and batch.run_id is None:
+        return
+    goes_on = run is not None and (not run.is_finished or starts_again(run))
+    if run is not None and goes_on and run.run_id == batch.run_id:
+        return
+    now = pipeline.clock()
+    with pipeline.writing() as db:
+        if run is None:
+            ending.given_up(db, batch, detail="Its run was deleted in Dagster. Ask again.", now=now)
+        elif goes_on:
+            ending.seen(db, batch, run_id=run.run_id)
+        elif run.status == dg.DagsterRunStatus.SUCCESS:
+            ending.succeeded(db, batch, run_id=run.run_id, now=now)
+        else:
+            detail = f"Run {run.run_id} ended as {run.status.value}; its page in Dagster names the reasons."
+            if run.status == dg.DagsterRunStatus.CANCELED:
+                ending.given_up(db, batch, detail=detail, run_id=run.run_id, now=now)
+            else:
+                ending.failed(db, batch.requests, detail=detail, run_id=run.run_id, now=now)
 
 
-def _assets_of(request: SyncRequest) -> tuple[dg.AssetKey, ...]:
-    """The assets of the request's kind; of these only the ones its option `assets` names, when it has one."""
-    named = request.options.get("assets")
-    keys = ASSETS_OF[request.kind]
-    return tuple(key for key in keys if named is None or key.to_user_string() in named) or tuple(keys)
+def _run_of(batch: Batch, ordered_keys: Sequence[str]) -> dg.RunRequest:
+    """The run of a batch: the same whenever it is asked for."""
+    keys = tuple(key for key in ordered_keys if key in batch.account_keys)
+    return run_request(
+        Rectangle(keys, *batch.window),
+        assets=[dg.AssetKey(name) for name in batch.assets],
+        run_key=f"requests/{batch.id}",
+        tags={
+            BATCH_TAG: batch.id,
+            **({OPTIONS_TAG: batch.flags} if batch.flags else {}),
+            **({PERSON_TAG: "1"} if batch.is_by_a_person else {}),
+        },
+    )

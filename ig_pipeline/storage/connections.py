@@ -160,21 +160,25 @@ def list_connections(
     return _select(db, *conditions)
 
 
-def awaiting_initial_backfill(db: sa.Connection) -> list[Connection]:
-    """Connected accounts nobody has asked a first backfill for yet."""
-    return _select(db, user_tokens.c.status == CONNECTED, user_tokens.c.initial_backfill_requested_at.is_(None))
-
-
 def mark_initial_backfill_requested(
     db: sa.Connection, connection_id: int, *, first: date, last: date, now: datetime
 ) -> bool:
-    """Fix the window of the first backfill. True for whoever came first; the window never changes afterwards."""
+    """Fix the window of the first backfill. True for whoever came first; until it is taken back, it never changes."""
     result = db.execute(
         sa.update(user_tokens)
         .where(user_tokens.c.id == connection_id, user_tokens.c.initial_backfill_requested_at.is_(None))
         .values(initial_backfill_first=first, initial_backfill_last=last, initial_backfill_requested_at=now)
     )
     return result.rowcount == 1
+
+
+def take_back_initial_backfill(db: sa.Connection, connection_id: int) -> None:
+    """As if no first backfill had begun: the next one gets a window of its own."""
+    db.execute(
+        sa.update(user_tokens)
+        .where(user_tokens.c.id == connection_id)
+        .values(initial_backfill_first=None, initial_backfill_last=None, initial_backfill_requested_at=None)
+    )
 
 
 def mark_reconnect_required(db: sa.Connection, connection_id: int, *, message: str, now: datetime) -> None:

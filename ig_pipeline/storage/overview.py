@@ -10,7 +10,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.connections import CONNECTED, Connection
 from ig_pipeline.storage.daily_metrics import SOURCE
 from ig_pipeline.storage.sync_requests import LAUNCHED, UNFINISHED
 from ig_pipeline.storage.tables import instagram_sync_logs, metrics, sync_requests, user_tokens, users
@@ -110,7 +110,9 @@ def _backfill(db: sa.Connection, connection: Connection, done: int, initial_days
 
 
 def _asked_again(db: sa.Connection, connection: Connection) -> tuple[str, datetime] | None:
-    """Status and time of the first request for the account that has no end yet."""
+    """Status and time of the first request for the account that has no end yet; none is due until it is connected."""
+    if connection.status != CONNECTED:
+        return None
     mine = sync_requests.c.account_key == connection.account_key, sync_requests.c.kind == "insights"
     unfinished = sync_requests.c.status.in_(UNFINISHED)
     columns = sa.select(sync_requests.c.status, sync_requests.c.not_before)

@@ -1,6 +1,7 @@
-"""`sync_requests`: work asked for from outside Dagster, once each.
+"""Rows of `sync_requests`: the queue of work that is asked for.
 
-Whoever asks writes a row in the transaction that answers its caller; Dagster's sensor turns due rows into runs.
+A request is queued, then claimed in a batch that one run answers, then done or failed; one that has to be tried again
+is queued anew. When which of these happens is decided in `sync.requests`, the only module that writes here.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,11 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ig_pipeline.storage.connections import CONNECTED
 from ig_pipeline.storage.tables import sync_requests as table
+from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.storage.upsert import insert_unless_there
 
 QUEUED, LAUNCHED, DONE, FAILED = "queued", "launched", "done", "failed"
 UNFINISHED = (QUEUED, LAUNCHED)
+FIRST_BACKFILL = "first_backfill"
+"""`requested_by` of a connection's first backfill."""
 BY_A_PERSON = frozenset({"admin"})
 """Values of `requested_by` that stand for a person; the others are the pipeline's own doing."""
 
@@ -23,7 +28,9 @@ BY_A_PERSON = frozenset({"admin"})
 class SyncRequest:
     """Days `first` to `last` (Instagram's, both included) of one account, not before `not_before` (UTC).
 
-    `counts`: what a backfill of media files came to, None before its end and for other kinds.
+    `batch`: the claim that its run carries as a tag, None while it is queued. `attempts`: how often it was claimed.
+    `run_id`: None until the run has been seen. `counts`: what a backfill of media files came to, None before its end
+    and for other kinds.
     """
 
     id: int
@@ -37,6 +44,8 @@ class SyncRequest:
     counts: Mapping[str, int] | None
     not_before: datetime
     status: str
+    batch: str | None
+    attempts: int
     run_id: str | None
     created_at: datetime
     launched_at: datetime | None
@@ -71,6 +80,7 @@ def enqueue(
         "options": dict(options or {}),
         "not_before": not_before or now,
         "status": QUEUED,
+        "attempts": 0,
         "dedupe_key": dedupe,
         "created_at": now,
     }
@@ -79,7 +89,7 @@ def enqueue(
         return _select(db, table.c.id == made)[0]
     while True:
         insert_unless_there(db, table, values)
-        # The one that was in the way may be launched, and give its key back, before we look at it.
+        # The one that was in the way may be claimed, and give its key back, before we look at it.
         if found := _select(db, table.c.dedupe_key == dedupe):
             return found[0]
 
@@ -90,71 +100,126 @@ def by_id(db: sa.Connection, request_id: int) -> SyncRequest | None:
     return found[0] if found else None
 
 
-def due(db: sa.Connection, *, now: datetime, limit: int = 1000) -> list[SyncRequest]:
-    """Queued requests whose time has come, oldest first."""
-    return _select(db, table.c.status == QUEUED, table.c.not_before <= now, limit=limit)
+def due(
+    db: sa.Connection,
+    *,
+    now: datetime,
+    first_backfills: bool | None = None,
+    account_keys: Collection[str] | None = None,
+    limit: int = 1000,
+) -> list[SyncRequest]:
+    """Queued requests whose time has come, oldest first: of first backfills, of everything else, or (None) of both.
+
+    What the pipeline has asked for itself waits while its account is not connected.
+    """
+    connected = sa.exists().where(user_tokens.c.account_key == table.c.account_key, user_tokens.c.status == CONNECTED)
+    conditions = [table.c.status == QUEUED, table.c.not_before <= now, *_first(first_backfills)]
+    if account_keys is not None:
+        conditions.append(table.c.account_key.in_(list(account_keys)))
+    return _select(db, *conditions, sa.or_(table.c.requested_by.in_(BY_A_PERSON), connected), limit=limit)
 
 
-def queued_for(db: sa.Connection, account_key: str, *, requested_by: str) -> list[SyncRequest]:
-    """Queued requests of one account that `requested_by` made, due or not, oldest first."""
-    mine = table.c.account_key == account_key, table.c.requested_by == requested_by
-    return _select(db, table.c.status == QUEUED, *mine)
+def unfinished_of(
+    db: sa.Connection, account_key: str, *, kind: str, requested_by: str | None = None
+) -> list[SyncRequest]:
+    """Requests of one account that have no end yet, due or not, oldest first; of `requested_by` alone when given."""
+    conditions = [table.c.account_key == account_key, table.c.kind == kind, table.c.status.in_(UNFINISHED)]
+    if requested_by is not None:
+        conditions.append(table.c.requested_by == requested_by)
+    return _select(db, *conditions)
 
 
-def asked_since(db: sa.Connection, account_key: str, *, kind: str, since: datetime) -> list[SyncRequest]:
-    """Requests of one account that were made at `since` (UTC) or later, whatever became of them, oldest first."""
-    return _select(db, table.c.account_key == account_key, table.c.kind == kind, table.c.created_at >= since)
+def launched(db: sa.Connection, *, first_backfills: bool | None = None) -> list[SyncRequest]:
+    """Requests that are claimed and whose run's end is not known yet, oldest first; which, as in `due`."""
+    return _select(db, table.c.status == LAUNCHED, *_first(first_backfills))
 
 
-def waiting(db: sa.Connection) -> int:
-    """How many requests are queued, due or not."""
-    return int(db.execute(sa.select(sa.func.count()).where(table.c.status == QUEUED)).scalar_one())
-
-
-def launched(db: sa.Connection) -> list[SyncRequest]:
-    """Requests that have become a run whose end is not known yet."""
-    return _select(db, table.c.status == LAUNCHED)
-
-
-def recent(db: sa.Connection, *, kind: str | None = None, limit: int = 20) -> list[SyncRequest]:
+def recent(db: sa.Connection, *, limit: int = 20) -> list[SyncRequest]:
     """The newest requests, newest first."""
-    conditions = [table.c.kind == kind] if kind else []
-    return _select(db, *conditions, order=table.c.id.desc(), limit=limit)
+    return _select(db, order=table.c.id.desc(), limit=limit)
 
 
-def mark_launched(db: sa.Connection, request_id: int, *, run_id: str | None, now: datetime) -> bool:
-    """Queued → launched; False if somebody else was first."""
-    return _move(db, request_id, frm=(QUEUED,), to=LAUNCHED, run_id=run_id, launched_at=now)
+def claim(
+    db: sa.Connection, request_ids: Collection[int], *, batch: str, first: date, last: date, now: datetime
+) -> list[int]:
+    """Queued → launched, as parts of `batch`, whose run covers `first` to `last`; the ids of those that still were.
+
+    From now on the same may be asked for again: whoever does means another time.
+    """
+    return _update(
+        db,
+        table.c.id.in_(list(request_ids)),
+        table.c.status == QUEUED,
+        status=LAUNCHED,
+        batch=batch,
+        first=first,
+        last=last,
+        attempts=table.c.attempts + 1,
+        launched_at=now,
+        run_id=None,
+        counts=None,
+        dedupe_key=None,
+    )
 
 
-def mark_done(db: sa.Connection, request_id: int, *, run_id: str | None = None, detail: str | None = None) -> bool:
-    """The work is finished. False if it was already."""
+def note_run(db: sa.Connection, batch: str, *, run_id: str) -> None:
+    """The run of a batch exists."""
+    _update(db, table.c.batch == batch, table.c.status == LAUNCHED, run_id=run_id)
+
+
+def queue_again(db: sa.Connection, request_id: int, *, not_before: datetime, detail: str) -> None:
+    """Unfinished → queued, for another attempt; `detail`: why there has to be one."""
+    _update(
+        db,
+        table.c.id == request_id,
+        table.c.status.in_(UNFINISHED),
+        status=QUEUED,
+        batch=None,
+        not_before=not_before,
+        detail=detail,
+    )
+
+
+def end(
+    db: sa.Connection,
+    request_ids: Collection[int],
+    *,
+    status: str,
+    now: datetime,
+    detail: str | None = None,
+    run_id: str | None = None,
+) -> list[int]:
+    """Unfinished → `DONE` or `FAILED`, the latter with a sentence; the ids of those whose end was not known yet."""
     told = {name: value for name, value in (("run_id", run_id), ("detail", detail)) if value is not None}
-    return _move(db, request_id, frm=UNFINISHED, to=DONE, **told)
-
-
-def mark_failed(db: sa.Connection, request_id: int, *, detail: str, run_id: str | None = None) -> bool:
-    """The work failed, with a sentence for whoever asked. False if its end was known already."""
-    told = {"run_id": run_id} if run_id else {}
-    return _move(db, request_id, frm=UNFINISHED, to=FAILED, detail=detail, **told)
+    mine = table.c.id.in_(list(request_ids)), table.c.status.in_(UNFINISHED)
+    return _update(db, *mine, status=status, ended_at=now, dedupe_key=None, **told)
 
 
 def note_counts(
-    db: sa.Connection, request_ids: Collection[int], account_key: str, *, counts: Mapping[str, int], detail: str | None
-) -> list[int]:
-    """Keep what a run brought for those of the requests that are the account's; their ids."""
-    mine = sa.and_(table.c.id.in_(list(request_ids)), table.c.account_key == account_key)
-    values = {"counts": dict(counts), **({"detail": detail} if detail else {})}
-    return list(db.execute(sa.update(table).where(mine).values(values).returning(table.c.id)).scalars())
+    db: sa.Connection, batch: str, account_key: str, *, counts: Mapping[str, int], detail: str | None
+) -> list[SyncRequest]:
+    """Keep what a batch's run brought for those of its requests that are the account's; these requests."""
+    mine = table.c.batch == batch, table.c.account_key == account_key
+    _update(db, *mine, counts=dict(counts), **({"detail": detail} if detail else {}))
+    return _select(db, *mine)
 
 
-def _move(db: sa.Connection, request_id: int, *, frm: tuple[str, ...], to: str, **values: object) -> bool:
-    # Whoever asks for the same again after this means another time.
-    values["dedupe_key"] = None
-    result = db.execute(
-        sa.update(table).where(table.c.id == request_id, table.c.status.in_(frm)).values(status=to, **values)
-    )
-    return result.rowcount == 1
+def prune(db: sa.Connection, *, before: datetime) -> int:
+    """Delete the requests that ended before `before` (UTC); how many."""
+    ended = table.c.status.in_((DONE, FAILED)), table.c.ended_at < before
+    return db.execute(sa.delete(table).where(*ended)).rowcount
+
+
+def _first(first_backfills: bool | None) -> list[sa.ColumnElement[bool]]:
+    if first_backfills is None:
+        return []
+    by = table.c.requested_by
+    return [by == FIRST_BACKFILL if first_backfills else by != FIRST_BACKFILL]
+
+
+def _update(db: sa.Connection, *conditions: sa.ColumnElement[bool], **values: object) -> list[int]:
+    statement = sa.update(table).where(*conditions).values(**values).returning(table.c.id)
+    return sorted(db.execute(statement).scalars())
 
 
 def _select(

@@ -1,7 +1,6 @@
-"""Every table of the pipeline, once, for both databases.
+"""Every table of the pipeline, once, for both databases: names and meanings are a contract with those who read them.
 
-Names and meanings of design §8 are a contract with the people who read these tables. Only definitions here:
-what is done with an aggregate stands in its own module, what changes a table in `migrations`.
+Only definitions here: what is done with an aggregate is in its own module, what changes a table in `migrations`.
 """
 
 import sqlalchemy as sa
@@ -200,11 +199,15 @@ sync_requests = sa.Table(
     sa.Column("not_before", UtcDateTime, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("dedupe_key", sa.Text, unique=True),
+    sa.Column("batch", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("run_id", sa.Text),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("launched_at", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
     sa.Column("detail", sa.Text),
     sa.Index(None, "status", "not_before"),
+    sa.Index(None, "account_key"),
 )
 
 metric_absences = sa.Table(

@@ -66,7 +66,7 @@ def _judged(error: Exception, account_key: str) -> Verdict:
     match error:
         case RateLimitedError():
             at = f"{error.retry_at:%Y-%m-%d %H:%M} UTC"
-            sentence = f"Instagram's rate limit for {account_key} is reached; it continues by itself at {at}."
+            sentence = f"Instagram's rate limit for {account_key} is reached; the rest is due at {at}."
             return Verdict("deferred", sentence, kind, error.retry_at)
         case AppFaultError():
             return Verdict("failed", str(error), kind)

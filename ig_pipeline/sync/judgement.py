@@ -24,7 +24,7 @@ STATES: tuple[State, ...] = ("fine", "waiting", "owner", "operator", "disconnect
 
 NEXT_STEP: dict[State, str] = {
     "fine": "",
-    "waiting": "Nothing to do: it continues by itself.",
+    "waiting": "Nothing to do: `ig-pipeline up` continues it while it runs, or else the next `ig-pipeline sync --all`.",
     "owner": "The account's owner must act.",
     "operator": "The app's operator must act.",
     "disconnected": "",
@@ -152,7 +152,7 @@ def _sentence(entry: Entry) -> str:
     if entry.error_message:
         return entry.error_message
     left_out = ", ".join(entry.lacking) or "something"
-    return f"Instagram left out {left_out} of {entry.date} without a reason; it is asked for again by itself."
+    return f"Instagram left out {left_out} of {entry.date} without a reason; it is asked for again."
 
 
 def _is_settled_in(connection: Connection, now: datetime) -> bool:

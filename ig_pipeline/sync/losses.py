@@ -16,7 +16,8 @@ from ig_pipeline.storage.connections import (
     by_id,
     mark_reconnect_required,
 )
-from ig_pipeline.sync.ledger import defer, record, try_again
+from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.requests.later import defer, try_again
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 

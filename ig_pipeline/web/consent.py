@@ -24,7 +24,7 @@ from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin
 from ig_pipeline.storage import deletion_requests, meta_people, oauth_states
 from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.storage.oauth_states import LoginAttempt, StateFault, StateRefusedError
-from ig_pipeline.sync.first_history import ask_for_history
+from ig_pipeline.sync.requests.asking import ask_for_history
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import WebServices
 

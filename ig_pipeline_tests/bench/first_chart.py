@@ -22,15 +22,16 @@ from pydantic import SecretStr
 from ig_pipeline.cli.ports import free_port
 from ig_pipeline.cli.up import running_stack
 from ig_pipeline.clock import utc_now
-from ig_pipeline.defs.run_requests import CONNECTION_TAG
+from ig_pipeline.defs.run_requests import BATCH_TAG
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
-from ig_pipeline.storage import sync_logs
+from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.tables import instagram_sync_logs
 from ig_pipeline.sync.engine import open_services
+from ig_pipeline.sync.requests.asking import ask_for_history
 
 ROUNDS = 5
 DAYS = 30
@@ -104,6 +105,7 @@ async def _one(settings: Settings, meta: RunningSimulator, username: str) -> Rou
                 token=SecretStr(meta.token(username)),
                 expires_at=None,
             )
+            ask_for_history(db, connection, before=None, settings=settings, now=utc_now())
     began = utc_now()
     engine = open_engine(settings.effective_database_url)
     try:
@@ -124,8 +126,10 @@ def _wait(engine: sa.Engine, connection: Connection) -> None:
 
 
 def _steps(settings: Settings, engine: sa.Engine, connection: Connection, began: datetime) -> Round:
-    """Dagster says when it made the run (the connection is marked later, by the run), the ledger all else."""
-    filters = dg.RunsFilter(tags={CONNECTION_TAG: str(connection.id)})
+    """Dagster says when it made the run, the ledger all else."""
+    with reading(engine) as db:
+        (batch,) = (one.batch for one in sync_requests.recent(db) if one.account_key == connection.account_key)
+    filters = dg.RunsFilter(tags={BATCH_TAG: str(batch)})
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         (record,) = instance.get_run_records(filters)
     noticed, table = record.create_timestamp, instagram_sync_logs

@@ -4,7 +4,7 @@ Real processes: simulator, web service, `dagster-daemon` with its code location.
 dialog and five requests come in, over an hour of every clock. Once Dagster is back each of them has its days once:
 one run, one row of the ledger a cell, no call too many. Three rounds: all of Dagster stopped in an orderly way; its
 daemon killed with SIGKILL, and once more in the middle of the tick that asks for the ten runs; the same in the tick
-that asks for the requests' runs. At the end Meta is down, and first backfills heal by themselves.
+that asks for the runs of the admins' requests. At the end Meta is down, and first backfills heal by themselves.
 """
 
 import sys
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ig_pipeline.defs.run_requests import CONNECTION_TAG, request_tag
+from ig_pipeline.defs.run_requests import BATCH_TAG
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.sync.results import ASSETS
 from ig_pipeline_tests.chaos.deployment import Deployment, deployment
@@ -27,8 +27,7 @@ OLD, PEOPLE = 3, 10
 HOUR = timedelta(hours=1)
 # What a consent calls; all else is the work of runs.
 OF_CONSENT = {"token_exchange", "debug_token"}
-A_REQUEST = "ig_pipeline/request-%"
-SENSOR_OF = {CONNECTION_TAG: "new_connections", A_REQUEST: "requested_syncs"}
+SENSORS = ("new_connections", "requested_syncs")
 TICK_WITHIN_S = 600.0
 
 
@@ -76,13 +75,14 @@ class Away:
         # On a machine that is busy beyond measure a run may not start in time; Dagster starts another in its place.
         runs = [run for run in runs if run.tags.get("dagster/will_retry") != "true"]
         assert {run.status.value for run in runs} == {"SUCCESS"}, [run.status for run in runs]
-        firsts = Counter(run.tags[CONNECTION_TAG] for run in runs if CONNECTION_TAG in run.tags)
-        ids = {username: str(self.site.connection(username).id) for username in self.people}
-        assert firsts == Counter(ids.values())
+        batches = Counter(run.tags[BATCH_TAG] for run in runs if BATCH_TAG in run.tags)
+        assert set(batches.values()) == {1}, batches
+        firsts = [run.tags.get("account") for run in runs if run.tags.get("dagster/sensor_name") == SENSORS[0]]
+        assert sorted(map(str, firsts)) == sorted(self.people), firsts
         for asked in self.asked:
             state = self.site.request(asked.number)
             assert state["status"] == "done", state
-            assert [run.run_id for run in runs if request_tag(asked.number) in run.tags] == [state["run_id"]], state
+            assert [run.run_id for run in runs if run.run_id == state["run_id"]] == [state["run_id"]], state
         for email in self.people.values():
             standing = self.site.status(email)
             assert standing["backfill"] == _progress("done", DAYS), standing
@@ -130,14 +130,14 @@ def while_away(site: Deployment, *, people: Sequence[str], asked: Sequence[tuple
     return away
 
 
-def kill_in_the_tick(site: Deployment, tag: str, *, runs_before: int) -> None:
-    """SIGKILL for the daemon as soon as the first new run with this tag is there: its tick is under way."""
+def kill_in_the_tick(site: Deployment, sensor: str, *, runs_before: int) -> None:
+    """SIGKILL for the daemon as soon as the first new run of this sensor is there: its tick is under way."""
     deadline = time.monotonic() + TICK_WITHIN_S
-    while site.runs_tagged(tag) == runs_before:
+    while site.runs_of(sensor) == runs_before:
         assert time.monotonic() < deadline, "the tick never came"
         time.sleep(0.001)
     site.kill_daemon()
-    assert site.unfinished_ticks(SENSOR_OF[tag]), "the tick was over before the signal came"
+    assert site.unfinished_ticks(sensor), "the tick was over before the signal came"
 
 
 def one_round(site: Deployment, *, people: Sequence[str], old: Sequence[str], killed_at: str | None) -> str:
@@ -151,10 +151,10 @@ def one_round(site: Deployment, *, people: Sequence[str], old: Sequence[str], ki
     away = while_away(site, people=people, asked=asked)
     away.nothing_has_happened()
     if killed_at:
-        before = site.runs_tagged(killed_at)
+        before = site.runs_of(killed_at)
         site.start_daemon()
         kill_in_the_tick(site, killed_at, runs_before=before)
-        how = f"daemon killed, and again with {site.runs_tagged(killed_at) - before} run(s) of the tick asked for"
+        how = f"daemon killed, and again with {site.runs_of(killed_at) - before} run(s) of the tick asked for"
         site.put_forward(HOUR / 2)
         site.start_daemon()
     else:
@@ -195,7 +195,7 @@ def outage_of_meta(site: Deployment, *, people: Sequence[str]) -> str:
 
 def main() -> int:
     """All rounds on one deployment; prints what was found. 1 when something is not so."""
-    rounds = (None, CONNECTION_TAG, A_REQUEST)
+    rounds = (None, *SENSORS)
     with (
         tempfile.TemporaryDirectory(prefix="ig_chaos_") as folder,
         deployment(Path(folder), accounts=2 * OLD + PEOPLE * len(rounds)) as site,

@@ -108,10 +108,10 @@ class Deployment:
         assert self._running is not None, "Dagster is stopped"
         return self._running
 
-    def runs_tagged(self, pattern: str) -> int:
-        """How many runs of Dagster carry a tag like `pattern` (SQL); read beside it, as fast as a file is read."""
-        statement = "select count(distinct run_id) from run_tags where key like ?"
-        return int(self._dagster_file("history/runs.db", statement, pattern))
+    def runs_of(self, sensor: str) -> int:
+        """How many runs of Dagster a sensor has asked for; read beside it, as fast as a file is read."""
+        statement = "select count(distinct run_id) from run_tags where key = 'dagster/sensor_name' and value = ?"
+        return int(self._dagster_file("history/runs.db", statement, sensor))
 
     def unfinished_ticks(self, sensor: str) -> int:
         """Ticks of a sensor that began and have no end."""

@@ -122,7 +122,7 @@ async def completed_by_itself(small: SmallWorld) -> None:
             small.clock.now = max(small.clock(), max(request.not_before for request in waiting) + timedelta(seconds=1))
             assert small.today == today
             for request in waiting:
-                sync_requests.mark_launched(db, request.id, run_id=None, now=small.clock())
+                sync_requests.end(db, [request.id], status=sync_requests.DONE, now=small.clock())
         async with small.services_over(lambda _: None) as services:
             for request in waiting:
                 days = days_between(request.first, request.last)

@@ -88,9 +88,10 @@ def test_connecting_again_asks_for_the_days_that_were_missed(run: Run, meta: Run
     connect(run, meta, "acme.studio")
     engine = open_engine(database_url(tmp_path))
     with reading(engine) as db:
-        (request,) = sync_requests.recent(db)
+        request, first = sync_requests.recent(db)
     engine.dispose()
     assert (request.account_key, request.reason) == ("acme.studio", "reconnected")
+    assert (first.requested_by, first.status) == ("first_backfill", "queued")
 
 
 def test_a_disconnected_account_has_no_token_left(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:

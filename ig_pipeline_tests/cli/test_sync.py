@@ -7,11 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.sync import exit_code
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.simulator.server import RunningSimulator
+from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.storage.tokens import read
@@ -76,6 +78,57 @@ def test_a_sync_of_fewer_days_leaves_the_first_backfill_to_be_done(
     given = environment(meta) | {"IG_PIPELINE_INITIAL_BACKFILL_DAYS": str(DAYS)}
     run("sync", "--account", "acme.studio", "--days", "1", env=given)
     assert first_backfill(tmp_path) == ("queued", 0)
+
+
+def test_without_dagster_sync_all_fetches_what_a_rate_limit_put_off_and_sync_says_so(
+    run: Run, meta: RunningSimulator, tmp_path: Path
+) -> None:
+    connect(run, meta, "acme.studio")
+    throttle = f"{meta.url}/_simulator/throttle/acme.studio"
+    httpx.post(throttle, params={"after": 3}).raise_for_status()
+    put_off = run("sync", "--account", "acme.studio", "--days", str(DAYS), env=environment(meta))
+    assert put_off.exit_code in (ExitCode.PARTIAL, ExitCode.UNAVAILABLE), put_off.output
+    assert "by itself" not in put_off.stdout, "nothing does without Dagster"
+    assert "by the next `ig-pipeline sync --all`" in put_off.stdout
+    httpx.delete(throttle).raise_for_status()
+    assert not statuses(tmp_path, "rate_limit") & {"done"}
+    its_time_has_come(tmp_path)
+    done = run("sync", "--all", "--days", "1", "--json", env=environment(meta))
+    assert done.exit_code == ExitCode.OK, done.output
+    assert statuses(tmp_path, "rate_limit") == {"done"}
+    document = json.loads(run("timeline", "--email", EMAIL, "--days", str(DAYS), "--json").stdout)
+    assert [row for row in document["accounts"][0]["days"] if row["reach"] is None] == []
+
+
+def test_a_sync_that_was_stopped_leaves_what_is_due_in_the_queue(
+    run: Run, meta: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(run, meta, "acme.studio")
+
+    async def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ig_pipeline.cli.sync._sync", stopped)
+        assert run("sync", "--all", env=environment(meta)).exit_code != ExitCode.OK
+    assert statuses(tmp_path, "first_backfill") == {"queued"}
+
+
+def statuses(folder: Path, requested_by: str) -> set[str]:
+    """Of the requests that are of this origin."""
+    engine = open_engine(database_url(folder))
+    with reading(engine) as db:
+        found = {request.status for request in sync_requests.recent(db) if request.requested_by == requested_by}
+    engine.dispose()
+    return found
+
+
+def its_time_has_come(folder: Path) -> None:
+    """Of everything that is asked for."""
+    engine = open_engine(database_url(folder))
+    with engine.begin() as db:
+        db.execute(sa.update(tables.sync_requests).values(not_before=tables.sync_requests.c.created_at))
+    engine.dispose()
 
 
 def first_backfill(folder: Path) -> tuple[str, int]:

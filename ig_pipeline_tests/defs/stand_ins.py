@@ -19,6 +19,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.plan import Rectangle
+from ig_pipeline.sync.requests.asking import ask_for_history
 from ig_pipeline.sync.results import AccountDayResult, AssetName
 
 FIRST = date(2026, 10, 1)
@@ -73,10 +74,12 @@ class World:
         self.definitions = build(self.pipeline)
 
     def connect(self, *names: str, expires_in: timedelta | None = timedelta(days=60)) -> list[Connection]:
-        """Rows in the database and nothing else; the owner of `ana` is ana@b.example."""
+        """As their consents would; the owner of `ana` is ana@b.example."""
+        made = []
         with self.pipeline.writing() as db:
-            return [
-                connections.connect(
+            before = {connection.username: connection for connection in connections.list_connections(db)}
+            for name in names:
+                connection = connections.connect(
                     db,
                     email=f"{name}@b.example",
                     login="facebook",
@@ -87,8 +90,10 @@ class World:
                     scopes="",
                     now=self.now,
                 )
-                for name in names
-            ]
+                known = before.get(name)
+                ask_for_history(db, connection, before=known, settings=self.settings, now=self.now)
+                made.append(connection)
+        return made
 
     def connection(self, name: str) -> Connection:
         with self.pipeline.reading() as db:

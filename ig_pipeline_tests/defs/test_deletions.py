@@ -12,7 +12,7 @@ from dagster._core.execution.backfill import BulkActionStatus
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START, range_tags
 from ig_pipeline.defs.reporting import GridReporter
-from ig_pipeline.defs.run_requests import request_tag
+from ig_pipeline.defs.run_requests import BATCH_TAG
 from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.storage import deletion_requests, oauth_states, sync_requests, tables
 from ig_pipeline.storage.deletion_requests import DeletionRequest
@@ -206,12 +206,11 @@ def test_who_asks_twice_gets_the_same_code_and_an_unknown_person_one_that_is_don
 def test_what_is_requested_after_a_deletion_is_not_taken_for_what_the_forgotten_account_had_requested(
     world: Deployment,
 ) -> None:
-    """The run of that request was shared with another account: it stays, with the tag of the row that is gone."""
-    first, gone = enqueue(world, FIRST), enqueue(world, GONE)
+    """The run of that request was shared with another account: it stays, with the batch of the row that is gone."""
+    enqueue(world, FIRST)
+    gone = enqueue(world, GONE)
     (shared,) = world.run_what_is_requested()
-    assert {request_tag(first), request_tag(gone)} < shared.dagster_run.tags.keys()
-    for _ in range(2):  # marked as launched, then with the end of their run
-        assert not world.run_what_is_requested()
+    assert not world.run_what_is_requested()  # noted with the end of their run
     assert status_of_request(world, gone) == ("done", shared.run_id)
     ask(world, GONE)
     assert "1 deletions are done" in world.tick()
@@ -220,9 +219,8 @@ def test_what_is_requested_after_a_deletion_is_not_taken_for_what_the_forgotten_
     new = enqueue(world, FIRST)
 
     (own,) = world.run_what_is_requested()
-    assert request_tag(new) in own.dagster_run.tags
-    for _ in range(2):
-        assert not world.run_what_is_requested()
+    assert own.dagster_run.tags[BATCH_TAG] != shared.dagster_run.tags[BATCH_TAG]
+    assert not world.run_what_is_requested()
     assert status_of_request(world, new) == ("done", own.run_id)
 
 

@@ -207,7 +207,7 @@ def test_what_a_rate_limit_put_off_is_fetched_by_a_request_of_its_own(deployment
     deployment.answer()
     answer = deployment.follow(url)
     assert (answer["status"], deployment.files()) == ("done", [])
-    assert "continues by itself" in answer["detail"]
+    assert "the rest is due at" in answer["detail"]
     deployment.small.clock.advance(timedelta(hours=1))
     deployment.answer()
     assert len(deployment.files()) == 54

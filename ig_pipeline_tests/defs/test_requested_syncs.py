@@ -7,9 +7,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
-from ig_pipeline.storage import connections, sync_requests
+from ig_pipeline.storage import connections, sync_requests, tables
 from ig_pipeline.storage.sync_requests import SyncRequest
+from ig_pipeline.storage.tables import metrics
+from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.requests.ending import KEPT_FOR
+from ig_pipeline.sync.requests.later import BACKOFF
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.defs.stand_ins import NOW, World, instance_with
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 5)
@@ -44,7 +50,7 @@ def test_requests_of_neighbours_for_the_same_days_share_a_run(world: World) -> N
     (run,) = world.sensor_tick("requested_syncs")
     assert run.tags["dagster/asset_partition_range_start"] == "ana|2026-11-01"
     assert run.tags["dagster/asset_partition_range_end"] == "bea|2026-11-05"
-    assert {f"ig_pipeline/request-{n}" for n in ids} < set(run.tags)
+    assert {request(world, n).batch for n in ids} == {run.tags["ig_pipeline/batch"]}
     assert "account" not in run.tags
 
 
@@ -61,7 +67,8 @@ def test_a_persons_request_is_told_from_the_pipelines_own(world: World) -> None:
 def test_a_request_is_launched_once_and_marked_with_its_run(world: World) -> None:
     request_id = ask(world, "ana")
     assert len(world.sensor_tick("requested_syncs")) == 1
-    assert request(world, request_id).status == "queued"
+    claimed = request(world, request_id)
+    assert (claimed.status, claimed.run_id) == ("launched", None)
     assert not world.sensor_tick("requested_syncs")
     launched = request(world, request_id)
     assert (launched.status, launched.run_id) == ("launched", world.instance.get_runs()[0].run_id)
@@ -76,6 +83,40 @@ def test_a_row_that_joins_after_a_crash_does_not_launch_its_neighbour_twice(worl
     (run,) = world.sensor_tick("requested_syncs")
     assert run.tags["account"] == "bea"
     assert world.instance.get_runs_count() == 2
+
+
+class KilledError(BaseException):
+    """As if the process were gone."""
+
+
+def test_a_daemon_killed_between_claim_and_run_asks_for_the_same_run_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [ask(world, key) for key in ("ana", "bea")]
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr("ig_pipeline.defs.requested_syncs._run_of", killed)
+        world.sensor_tick("requested_syncs")
+    (batch,) = {request(world, n).batch for n in ids}
+    assert batch is not None, "the claim is committed"
+    ask(world, "cid")  # a neighbour, for the same days: it does not change what was claimed
+    runs = {run.run_key: run.tags["dagster/asset_partition_range_end"] for run in world.sensor_tick("requested_syncs")}
+    assert runs.pop(f"requests/{batch}") == "bea|2026-11-05"
+    assert len(runs) == 1
+    assert not world.sensor_tick("requested_syncs")
+    assert world.instance.get_runs_count() == 2
+
+
+def test_a_run_that_was_asked_for_and_not_seen_is_not_launched_twice(world: World) -> None:
+    ask(world, "ana")
+    (lost,) = world.sensor_tick("requested_syncs", launch=False)
+    again = world.sensor_tick("requested_syncs", launch=False)
+    assert [run.run_key for run in again] == [lost.run_key]
+    assert len(world.launch([lost, *again], by="requested_syncs")) == 1
+    assert not world.sensor_tick("requested_syncs", launch=False)
 
 
 def test_what_a_rate_limit_deferred_waits_for_its_time(world: World) -> None:
@@ -116,6 +157,98 @@ def test_a_request_for_an_account_that_is_not_connected_fails_with_a_sentence(wo
     request_id = ask(world, "bea")
     assert not world.sensor_tick("requested_syncs")
     assert request(world, request_id).detail == "bea is not connected. Connect it again, then ask again."
+
+
+@pytest.mark.parametrize("asked_by", ["rate_limit", "retry", "consent"])
+def test_days_that_were_due_while_the_account_was_not_connected_are_asked_for_after_a_reconnect(
+    world: World, asked_by: str
+) -> None:
+    bea = world.connection("bea")
+    with world.pipeline.writing() as db:  # it has numbers, so that a reconnect does not begin anew
+        db.execute(
+            sa.insert(metrics).values(
+                u_id=bea.u_id, account_id=bea.account_id, date=LAST, source="instagram", observed_at=NOW
+            )
+        )
+        connections.mark_reconnect_required(db, bea.id, message="Connect again.", now=NOW)
+    request_id = ask(world, "bea", requested_by=asked_by, options={"assets": ["account_insights"]})
+    with world.pipeline.writing() as db:
+        record(db, [failed_cell(bea)], run_id="a run", started_at=NOW, finished_at=NOW)
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "queued"
+    world.connect("bea")
+    runs = {run.tags["dagster/asset_partition_range_start"] for run in world.sensor_tick("requested_syncs")}
+    assert f"bea|{FIRST}" in runs
+    assert request(world, request_id).status == "launched"
+
+
+def failed_cell(connection: connections.Connection) -> AccountDayResult:
+    return AccountDayResult(
+        "account_insights",
+        connection.account_key,
+        FIRST,
+        "failed",
+        error="gone",
+        u_id=connection.u_id,
+        account_id=connection.account_id,
+    )
+
+
+def test_a_deferred_request_whose_run_met_a_dead_token_waits_for_the_reconnect(world: World) -> None:
+    request_id = ask(world, "bea", requested_by="rate_limit")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    with world.pipeline.writing() as db:
+        connections.mark_reconnect_required(db, world.connection("bea").id, message="Connect again.", now=NOW)
+    world.end_run(dg.DagsterRunStatus.FAILURE)
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "queued"
+
+
+def test_a_deferred_request_whose_run_died_is_tried_again_after_a_pause(world: World) -> None:
+    request_id = ask(world, "ana", requested_by="rate_limit")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    world.end_run(dg.DagsterRunStatus.FAILURE)
+    assert not world.sensor_tick("requested_syncs")
+    assert (request(world, request_id).status, request(world, request_id).not_before) == ("queued", NOW + BACKOFF[0])
+
+
+def test_a_request_from_before_an_upgrade_ends_with_its_run(world: World) -> None:
+    request_id = ask(world, "ana")
+    world.sensor_tick("requested_syncs")
+    (run,) = world.instance.get_runs()
+    with world.pipeline.writing() as db:  # as the migration leaves it
+        sync_requests.note_run(db, str(request(world, request_id).batch), run_id=run.run_id)
+        db.execute(sa.update(tables.sync_requests).values(batch=run.run_id))
+    world.end_run(dg.DagsterRunStatus.SUCCESS)
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).status == "done"
+
+
+def test_a_run_that_was_deleted_ends_its_request(world: World) -> None:
+    request_id = ask(world, "ana")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    world.instance.delete_run(world.instance.get_runs()[0].run_id)
+    assert not world.sensor_tick("requested_syncs")
+    assert request(world, request_id).detail == "Its run was deleted in Dagster. Ask again."
+
+
+def test_requests_that_ended_ninety_days_ago_go_when_another_ends(world: World) -> None:
+    old = ask(world, "ana")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    world.end_run(dg.DagsterRunStatus.SUCCESS)
+    world.sensor_tick("requested_syncs")
+    world.now += KEPT_FOR + timedelta(days=1)
+    ask(world, "bea")
+    for _ in range(2):
+        world.sensor_tick("requested_syncs")
+    world.end_run(dg.DagsterRunStatus.SUCCESS)
+    world.sensor_tick("requested_syncs")
+    with world.pipeline.reading() as db:
+        assert sync_requests.by_id(db, old) is None
 
 
 def test_a_request_that_comes_before_its_account_is_in_the_grid_waits_for_the_other_sensor(world: World) -> None:
@@ -166,7 +299,7 @@ def test_accounts_that_an_outage_struck_are_tried_again_in_few_runs(tmp_path: Pa
             ask(world, key)
         runs = world.sensor_tick("requested_syncs")
         assert len(runs) == 10
-        assert all(len(run.run_key or "") < 40 for run in runs)
+        assert all(len(run.run_key or "") < 50 for run in runs)
         assert not world.sensor_tick("requested_syncs")
         with world.pipeline.reading() as db:
-            assert len(sync_requests.launched(db)) == len(keys)
+            assert len(sync_requests.launched(db, first_backfills=False)) == len(keys)

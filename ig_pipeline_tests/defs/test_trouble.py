@@ -14,13 +14,15 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.settings import Settings
+from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant
 from ig_pipeline.simulator.world import World as SimulatedWorld
 from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import sync_account_days
-from ig_pipeline.sync.ledger import BACKOFF, SLOT
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
+from ig_pipeline.sync.requests.asking import ask_for_history
+from ig_pipeline.sync.requests.later import BACKOFF, SLOT
 from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
@@ -112,6 +114,40 @@ def test_of_five_one_revoked_is_red_one_throttled_completes_itself_later_three_a
         assert small.daily(key) == small.truth(key, small.window(DAYS), at=small.clock())
 
 
+def token_after_a_login(small: SmallWorld, key: str) -> str:
+    """What the owner's next consent brings after all earlier tokens were revoked."""
+    book, subject = small.simulator.simulation.book, small.world.account(key).user_id
+    generation, scopes = book.generation_of("facebook", subject), frozenset(USUAL_SCOPES["facebook"])
+    return book.issue(Grant("facebook", "user", subject, generation, small.clock(), None, scopes))
+
+
+def test_days_deferred_before_the_token_died_are_there_after_a_reconnect(real: RealWorld) -> None:
+    small, key = real.small, real.small.world.accounts[0].username
+    small.connect(key)
+    real.add_to_grid(key)
+    days, limits = small.window(DAYS * 2), small.simulator.simulation.limits
+    night, before = Rectangle((key,), days[-3], days[-1]), Rectangle((key,), days[0], days[-4])
+    assert run_rectangle(real.definitions, real.instance, night).success
+    small.throttle(key, after=3)
+    run_rectangle(real.definitions, real.instance, before)
+    limits.release(small.world.account(key).id)
+    deferred = set(days) - set(small.daily(key))
+    small.revoke(key)
+    assert not run_rectangle(real.definitions, real.instance, night).success
+    lapsed = small.connection(key)
+    assert lapsed.status == "reconnect_required"
+    small.clock.advance(timedelta(hours=5))
+    assert not real.sensor_tick("requested_syncs", launch=False)
+
+    connection = small.connect(key, token=token_after_a_login(small, key))
+    with real.pipeline.writing() as db:
+        ask_for_history(db, connection, before=lapsed, settings=real.settings, now=small.clock())
+    assert deferred, "and a reconnect alone brings the days of the night"
+    for request in real.sensor_tick("requested_syncs", launch=False):
+        assert real.run(request).is_success
+    assert small.daily(key) == small.truth(key, days)
+
+
 @dataclass
 class Line:
     """The way to Meta."""
@@ -163,8 +199,10 @@ def test_an_attempt_whose_days_somebody_has_filled_meanwhile_is_done_without_a_r
 
 def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(real: RealWorld) -> None:
     small, key = real.small, real.small.world.accounts[0].username
-    small.connect(key)
     real.settings = real.settings.model_copy(update={"initial_backfill_days": DAYS})
+    connection = small.connect(key)
+    with real.pipeline.writing() as db:
+        ask_for_history(db, connection, before=None, settings=real.settings, now=small.clock())
     line = over_a_line(real)
     (first,) = real.sensor_tick("new_connections", launch=False)
     assert real.run(first).status == dg.DagsterRunStatus.FAILURE
@@ -177,12 +215,14 @@ def test_a_first_backfill_that_met_an_outage_is_green_after_it_without_a_person(
         line.is_up = answers
         (again,) = real.sensor_tick("requested_syncs", launch=False)
         assert real.run(again).is_success == answers
-        for _ in range(2):  # marked as launched, then as ended
-            assert not real.sensor_tick("requested_syncs", launch=False)
+        assert not real.sensor_tick("requested_syncs", launch=False)  # noted as ended
     assert status_of(real.instance, real.definitions, "daily_metrics") == (everything, set())
     assert small.daily(key) == small.truth(key, small.window(DAYS))
     with real.pipeline.reading() as db:
-        assert [request.status for request in sync_requests.recent(db)] == ["done", "failed"]
+        assert [request.status for request in sync_requests.recent(db)] == ["done", "failed", "launched"]
+    assert not real.sensor_tick("new_connections", launch=False)
+    with real.pipeline.reading() as db:
+        assert sync_requests.recent(db)[-1].status == "failed", "its days had requests of their own"
 
 
 def test_after_the_nights_runs_every_account_has_the_three_days(real: RealWorld) -> None:

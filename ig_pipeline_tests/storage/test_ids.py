@@ -43,15 +43,16 @@ def row_of(table: sa.Table, number: int, refers_to: int) -> dict[str, Any]:
     return row
 
 
-def insert(
-    db: sa.Connection, table: sa.Table, number: int, *, refers_to: int = 1, columns: set[str] | None = None
-) -> int:
-    """The `number`th row of `table`; its id, or 0 where rows have none.
+def insert(db: sa.Connection, table: sa.Table, number: int, *, refers_to: int = 1) -> int:
+    """The `number`th row of `table`, whose columns are those of its release; its id, or 0 where rows have none.
 
-    `refers_to`: of whoever it belongs to. `columns`: those the database has, where it is of an earlier release.
+    `refers_to`: of whoever it belongs to.
     """
-    row = row_of(table, number, refers_to)
-    made = db.execute(sa.insert(table).values({k: v for k, v in row.items() if columns is None or k in columns}))
+    row, columns = (
+        row_of(table, number, refers_to),
+        {column["name"] for column in sa.inspect(db).get_columns(table.name)},
+    )
+    made = db.execute(sa.insert(table).values({name: value for name, value in row.items() if name in columns}))
     key = made.inserted_primary_key
     return 0 if table.autoincrement_column is None or key is None else int(key[0])
 
@@ -76,9 +77,8 @@ def old(tmp_path: Path) -> Iterator[sa.Engine]:
         command.upgrade(_alembic(db), "0007")
     with engine.begin() as db:
         for table in there(db):
-            columns = {column["name"] for column in sa.inspect(db).get_columns(table.name)}
             for number in (1, 2, 3):
-                insert(db, table, number, columns=columns)
+                insert(db, table, number)
         for table in there(db):
             if table not in NUMBERED:
                 continue

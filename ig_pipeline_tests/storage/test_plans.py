@@ -44,7 +44,9 @@ QUESTIONS: dict[str, Question] = {
     "an account's days": lambda db, one: sync_logs.days_written(db, one, "daily_metrics", first=FIRST, last=LAST),
     "everybody's days": lambda db, _: sync_logs.days_complete_by_account(db, "daily_metrics", first=LAST, last=LAST),
     "recent failures": lambda db, _: sync_logs.recent_failures(db),
-    "due requests": lambda db, _: sync_requests.due(db, now=NOW),
+    "due requests": lambda db, _: sync_requests.due(db, now=NOW, first_backfills=False),
+    "an account's requests": lambda db, one: sync_requests.unfinished_of(db, one.account_key, kind="insights"),
+    "a batch's requests": lambda db, one: sync_requests.note_counts(db, "b", one.account_key, counts={}, detail=None),
     "an account by its key": lambda db, one: connections.by_account_key(db, one.account_key),
     "a token": lambda db, one: tokens.read(db, one.account_key),
 }

@@ -10,10 +10,10 @@ import pytest
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.sync.audience import refresh_demographics
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.ledger import BACKOFF
 from ig_pipeline.sync.media_files.results import BackfillOptions
 from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
 from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline.sync.requests.later import BACKOFF
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 

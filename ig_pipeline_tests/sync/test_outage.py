@@ -10,8 +10,7 @@ from ig_pipeline.storage import sync_logs, sync_requests, tables
 from ig_pipeline.storage.connections import mark_initial_backfill_requested
 from ig_pipeline.storage.overview import Backfill, standings
 from ig_pipeline.storage.sync_requests import SyncRequest
-from ig_pipeline.sync.first_history import note_first_history
-from ig_pipeline.sync.ledger import BACKOFF, REMEMBERED, SLOT
+from ig_pipeline.sync.requests.later import BACKOFF, REMEMBERED, SLOT
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -39,12 +38,13 @@ def launch(small: SmallWorld, request: SyncRequest) -> None:
     small.clock.now = request.not_before
     with small.engine.begin() as db:
         assert [due.id for due in sync_requests.due(db, now=small.clock())] == [request.id]
-        sync_requests.mark_launched(db, request.id, run_id="a run", now=small.clock())
+        days = {"first": request.first, "last": request.last}
+        sync_requests.claim(db, [request.id], batch="a batch", **days, now=small.clock())
 
 
 def end(small: SmallWorld, request: SyncRequest) -> None:
     with small.engine.begin() as db:
-        sync_requests.mark_failed(db, request.id, detail="Its run failed.")
+        sync_requests.end(db, [request.id], status=sync_requests.FAILED, detail="It failed.", now=small.clock())
 
 
 def first_backfill(small: SmallWorld) -> Backfill:
@@ -62,7 +62,7 @@ async def test_a_first_backfill_of_an_outage_is_complete_after_it_without_a_pers
     (request,) = queued(small)
     assert {(r.status, r.retry_at) for r in results} == {("failed", request.not_before)}
     at = f"{request.not_before:%Y-%m-%d %H:%M} UTC"
-    assert all(r.error is not None and r.error.endswith(f"It is tried again by itself at {at}.") for r in results)
+    assert all(r.error is not None and r.error.endswith(f"Its next attempt is due at {at}.") for r in results)
     assert (request.kind, request.requested_by, request.account_key) == ("insights", "retry", KEY)
     assert (request.first, request.last) == (small.window()[0], small.window()[-1])
     assert BACKOFF[0] <= request.not_before - small.clock() < BACKOFF[0] + SLOT
@@ -76,15 +76,6 @@ async def test_a_first_backfill_of_an_outage_is_complete_after_it_without_a_pers
     assert small.daily(KEY) == small.truth(KEY, small.window())
     assert first_backfill(small).state == "done"
     assert not queued(small)
-
-
-@sqlite_only
-async def test_a_first_history_that_an_outage_spoilt_is_not_marked_as_had(small: SmallWorld) -> None:
-    mine = [small.connect(KEY)]
-    for results, marked in ((await sync_while_down(small), False), (await small.sync([KEY]), True)):
-        with small.engine.begin() as db:
-            note_first_history(db, mine, results, settings=small.settings, now=small.clock())
-        assert (small.connection(KEY).initial_backfill_requested_at is not None) == marked
 
 
 async def test_meta_down_for_good_ends_in_red_cells_with_the_reason(small: SmallWorld) -> None:

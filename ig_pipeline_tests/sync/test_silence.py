@@ -15,7 +15,7 @@ from ig_pipeline.graph_api.days import bucket_end, days_between, total_value_win
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.storage.absences import save
 from ig_pipeline.storage.sync_requests import SyncRequest
-from ig_pipeline.sync.ledger import BACKOFF, OBTAINABLE, PARTIAL_BACKOFF, SLOT
+from ig_pipeline.sync.requests.later import BACKOFF, OBTAINABLE, PARTIAL_BACKOFF, SLOT
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -40,12 +40,13 @@ async def as_the_sensor_does(small: SmallWorld, request: SyncRequest, answer: An
     """Run what was asked for, when its time has come."""
     small.clock.now = max(small.clock(), request.not_before)
     with small.engine.begin() as db:
-        sync_requests.mark_launched(db, request.id, run_id="a run", now=small.clock())
+        first, last = request.first, request.last
+        sync_requests.claim(db, [request.id], batch="a batch", first=first, last=last, now=small.clock())
     async with small.services_over(answer or (lambda _: None)) as services:
         days = days_between(request.first, request.last)
         found = await small.sync_with(services, {KEY: days}, assets=request.options["assets"])
     with small.engine.begin() as db:
-        sync_requests.mark_done(db, request.id)
+        sync_requests.end(db, [request.id], status=sync_requests.DONE, now=small.clock())
     return found
 
 

@@ -15,8 +15,8 @@ from ig_pipeline.graph_api.errors import TokenDeadError
 from ig_pipeline.storage import insights, sync_requests, tables
 from ig_pipeline.storage.connections import disconnect, list_connections
 from ig_pipeline.storage.upsert import WriteMismatchError, Written
-from ig_pipeline.sync.ledger import GAP
 from ig_pipeline.sync.plan import nightly_rectangles
+from ig_pipeline.sync.requests.later import GAP
 from ig_pipeline.sync.results import AccountDayResult, summarise
 from ig_pipeline.vault.cipher import new_key
 from ig_pipeline.vault.tokens import TokenVault

@@ -58,8 +58,8 @@ def test_the_same_is_queued_once_and_other_flags_or_another_time_are_another_req
         assert first == again
         assert not {request["id"] for request in first} & {request["id"] for request in others}
         with door.small.engine.begin() as db:
-            for request in first:
-                sync_requests.mark_launched(db, request["id"], run_id="run", now=door.small.clock())
+            ids, days = [request["id"] for request in first], door.small.window(1)
+            sync_requests.claim(db, ids, batch="a batch", first=days[0], last=days[0], now=door.small.clock())
         assert not {request["id"] for request in first} & {request["id"] for request in ask(door, path)}
 
 

@@ -35,7 +35,9 @@ def test_consent_stores_user_token_and_account_and_starts_the_backfill(
     assert connection.expires_at - small.clock() > timedelta(days=59)
     stored = small.rows(tables.user_tokens)[0]["access_token"]
     assert stored.startswith("v1.")
-    assert connection.initial_backfill_requested_at is None, "the sensor's to do, once"
+    assert connection.initial_backfill_requested_at is None, "the sensor's to claim, once"
+    [request] = small.rows(tables.sync_requests)
+    assert (request["requested_by"], request["status"]) == ("first_backfill", "queued")
 
 
 def test_a_browser_gets_a_page_that_follows_the_backfill(door: FrontDoor) -> None:
@@ -62,7 +64,7 @@ async def test_history_that_is_there_already_is_not_fetched_again(door: FrontDoo
     await door.small.sync([who], days=2)
     again = door.connect(EMAIL, who)
     assert again.json() == {"connected": True, "provider": "instagram", "backfill_started": False}
-    assert not door.small.rows(tables.sync_requests)
+    assert len(door.small.rows(tables.sync_requests)) == 1, "the first backfill, asked for once"
 
 
 async def test_a_reconnect_after_a_lapse_asks_for_the_days_that_were_missed(door: FrontDoor) -> None:
@@ -74,7 +76,7 @@ async def test_a_reconnect_after_a_lapse_asks_for_the_days_that_were_missed(door
         mark_reconnect_required(db, by_account_key(db, who).id, message="Connect again.", now=small.clock())
     small.clock.advance(timedelta(days=6))
     assert door.connect(EMAIL, who).json()["backfill_started"] is False
-    [request] = small.rows(tables.sync_requests)
+    _, request = small.rows(tables.sync_requests)
     yesterday = small.window(1)[0]
     assert (request["account_key"], request["last"], request["reason"]) == (who, yesterday, "reconnected")
     # Six days missed, and the two before that were still settling.

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.failures import lost_cells
-from ig_pipeline.sync.ledger import record, try_again
+from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.media_files.days import ASSET, day_result
 from ig_pipeline.sync.media_files.results import Tally
+from ig_pipeline.sync.requests.later import try_again
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 

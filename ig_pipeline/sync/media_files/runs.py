@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import TokenDeadError
 from ig_pipeline.media_store.errors import StoreError
-from ig_pipeline.storage import media_backfills, sync_logs, sync_requests
+from ig_pipeline.storage import media_backfills, sync_logs
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseError, reading
-from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import WRITERS, SyncServices
@@ -32,6 +31,8 @@ from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, FileResult, Status, Tally
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile
+from ig_pipeline.sync.plan import Window
+from ig_pipeline.sync.requests.later import continue_later
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession, AppBrake
 
@@ -225,7 +226,7 @@ class MediaRun:
         left: list[date],
         *,
         whole: bool,
-    ) -> "partial[SyncRequest] | None":
+    ) -> "partial[None] | None":
         """The request that continues a deferred backfill; None when there is nothing to continue.
 
         One for days of the grid asks for those that are `left`; any other (`whole`) for all it was asked for: what is
@@ -235,18 +236,15 @@ class MediaRun:
         if result.status != "deferred" or limit == 0 or not (left or whole):
             return None
         days = left or [last_complete_day(session.now())]
-        key = session.connection.account_key
         return partial(
-            sync_requests.enqueue,
+            continue_later,
+            connection=session.connection,
+            window=Window(days[0], days[-1]),
             kind=ASSET,
-            account_key=key,
-            first=days[0],
-            last=days[-1],
-            requested_by="rate_limit",
-            reason=result.error or "rate limit",
+            reason=result.error,
             options=replace(options, limit=limit).flags if whole else {},
             not_before=result.retry_at,
-            dedupe=f"deferred:{ASSET}:{self.run_id}:{key}:{days[0]}",
+            run_id=self.run_id,
         )
 
     async def _finish(
@@ -255,7 +253,7 @@ class MediaRun:
         backfill_id: int,
         result: BackfillResult,
         backfill: FilesBackfill,
-        rest: "partial[SyncRequest] | None",
+        rest: "partial[None] | None",
     ) -> None:
         """Note the end. An interrupted one, or a row that stays open, is looked after by the next backfill."""
         errors = [*([result.error] if result.error else []), *result.tally.errors]

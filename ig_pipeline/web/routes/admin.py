@@ -1,6 +1,5 @@
-"""The admin's endpoints: work asked for through `sync_requests`. Not in the public document, always behind a token."""
+"""The admin's endpoints: work asked for through the queue. Not in the public document, always behind a token."""
 
-import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.media_files.days import settled_by
 from ig_pipeline.sync.media_files.results import BackfillOptions, MediaTypes
 from ig_pipeline.sync.plan import Window
+from ig_pipeline.sync.requests.asking import Kind, ask
 from ig_pipeline.web.answers import request_state
 from ig_pipeline.web.gates import admin
 from ig_pipeline.web.openapi import refusals
@@ -117,7 +117,7 @@ def follow(services: Services, request_id: Annotated[int, Path(ge=1, le=2**63 - 
 
 def _ask(
     services: Services,
-    kind: str,
+    kind: Kind,
     window: Window,
     *,
     email: str,
@@ -139,18 +139,15 @@ def _ask(
         working = [item for item in mine if item.status == CONNECTED]
         if not working:
             raise Problem(409, "not_connected", "The account is not connected.", "Its owner has to connect it again.")
-        flags = json.dumps(options, sort_keys=True) if options else ""
         made = [
-            sync_requests.enqueue(
+            ask(
                 db,
+                item,
+                window,
                 kind=kind,
-                account_key=item.account_key,
-                first=window.first,
-                last=window.last,
                 requested_by="admin",
                 reason="asked for over HTTP",
                 options=options,
-                dedupe=f"admin:{kind}:{item.account_key}:{window.first}:{window.last}:{flags}",
                 now=services.clock(),
             )
             for item in working

@@ -187,7 +187,7 @@ async def test_what_a_rate_limit_left_over_is_asked_for_again_with_the_same_flag
     assert (request["kind"], request["not_before"]) == ("media_files", result.retry_at)
     left = 240 - result.tally.taken
     assert request["options"] == {"media_type": "both", "limit": left, "since": None, "dry_run": False}
-    assert "continues by itself" in (result.error or "")
+    assert "the rest is due at" in (result.error or "")
 
 
 @sqlite_only
