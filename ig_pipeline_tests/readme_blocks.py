@@ -1,4 +1,4 @@
-"""The parts of the documents that are made from the code: commands, exit codes, settings, the picture of the imports.
+"""The parts of the documents that are made from the code: commands, exit codes, settings, streams, the imports.
 
 `make docs` writes them, `test_docs` compares. Prose is written by hand.
 """
@@ -11,6 +11,7 @@ import click
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.main import cli
 from ig_pipeline.settings import PREFIX, Settings
+from ig_pipeline.sync.registry import streams
 from ig_pipeline_tests.import_picture import package_imports, picture
 
 README = Path(__file__).parent.parent / "README.md"
@@ -32,7 +33,7 @@ def leaf_commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Itera
 def blocks(page: Path = README) -> dict[str, str]:
     """Name → the Markdown between `<!-- name -->` and `<!-- /name -->` of a page."""
     if page == ARCHITECTURE:
-        return {"imports": picture(package_imports())}
+        return {"streams": _streams(), "imports": picture(package_imports())}
     return {"commands": _commands(), "exit codes": _exit_codes(), "settings": _settings()}
 
 
@@ -54,6 +55,16 @@ def _commands() -> str:
 
 def _exit_codes() -> str:
     return "\n".join(["| exit code | meaning |", "|---|---|", *(f"| {code:d} | {code.meaning} |" for code in ExitCode)])
+
+
+def _streams() -> str:
+    """The first sentence of each stream, with its tables; account-days first."""
+    rows = [
+        f"| `{stream.name}` | {stream.grain} | {stream.description.split('. ')[0].rstrip('.')} "
+        f"| {', '.join(f'`{table}`' for table in stream.tables)} | `{stream.schedule}` |"
+        for stream in sorted(streams(), key=lambda stream: stream.grain)
+    ]
+    return "\n".join(["| stream | a cell of | what | tables | asked for by |", "|---|---|---|---|---|", *rows])
 
 
 def _settings() -> str:

@@ -7,11 +7,14 @@ import click
 import sqlalchemy as sa
 
 from ig_pipeline.settings import Settings
+from ig_pipeline.sync import registry
 from ig_pipeline.sync.results import AccountDayResult
 
 
 def tell_grid(settings: Settings, results: Sequence[AccountDayResult]) -> None:
-    """Show `results` in the grid; that it was not reached is said on standard error."""
+    """Show `results` in the grid, those of the moment aside; that it was not reached is said on standard error."""
+    moments = {stream.name for stream in registry.snapshots()}
+    results = [result for result in results if result.asset not in moments]
     if not results or not (settings.dagster_home / "dagster.yaml").is_file():
         return
     from ig_pipeline.defs.reporting import GridReporter, grid_reporter  # noqa: PLC0415 - three seconds of imports

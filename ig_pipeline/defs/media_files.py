@@ -1,4 +1,4 @@
-"""The asset of media files on the grid, its nightly schedule (shipped stopped) and the previews in its cells.
+"""The asset of media files on the grid, and the previews in its cells.
 
 Names what exists and tells Dagster what became of each cell; fetching is `sync.media_files`'.
 """
@@ -13,18 +13,17 @@ from rich.filesize import decimal
 from ig_pipeline.defs.cell_events import CellEvent, event_of
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import failure_of
-from ig_pipeline.defs.insights import GROUP, POOL, cells_given
+from ig_pipeline.defs.insights import POOL, cells_given, spec_of
 from ig_pipeline.defs.media_requests import options_of, tell_requests
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG
-from ig_pipeline.defs.schedules import nightly_runs
-from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.storage import media_items
 from ig_pipeline.storage.database import DatabaseError
+from ig_pipeline.sync import registry
+from ig_pipeline.sync.media_files.days import ASSET
 from ig_pipeline.sync.media_files.results import BackfillResult
 from ig_pipeline.sync.results import AccountDayResult
 
-MEDIA_FILES = dg.AssetKey("media_files")
+MEDIA_FILES = dg.AssetKey(ASSET)
 
 # Dagster's UI shows markdown without a click below 1,000 characters in all, the marks around the pictures included.
 _PREVIEW_CHARACTERS = 900
@@ -36,21 +35,7 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="instagram_media_files",
-        specs=[
-            dg.AssetSpec(
-                MEDIA_FILES,
-                description=(
-                    "The pictures and videos posted on this day, as files in the media library with a row each in "
-                    "`media_items`. Fetched on demand, never by itself: launch it for the days you want, or switch on "
-                    "`nightly_media_files`. Stories only while they live: 24 hours. A run whose tag "
-                    f"`{OPTIONS_TAG}` holds flags of the command line as JSON backfills its accounts accordingly."
-                ),
-                kinds={"instagram", "file"},
-                group_name=GROUP,
-                partitions_def=grid,
-                skippable=True,
-            )
-        ],
+        specs=[spec_of(stream, grid) for stream in registry.chosen([ASSET])],
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=POOL,
     )
@@ -79,24 +64,6 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
             raise failure
 
     return instagram_media_files
-
-
-@dg.schedule(
-    # After the numbers, which begin at 02:17; a day is complete at Pacific midnight.
-    cron_schedule="47 2 * * *",
-    execution_timezone=PACIFIC.key,
-    target=dg.AssetSelection.assets(MEDIA_FILES),
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description=(
-        "Archives new posts of every connected account as they come. Stopped as shipped: files are many and large, "
-        "whoever wants them switches it on."
-    ),
-)
-def nightly_media_files(
-    context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """The nightly window again, for files; what the library has costs a page of the listing."""
-    return nightly_runs(context, pipeline, assets=[MEDIA_FILES], prefix="nightly-media")
 
 
 def _all_settled(cells: Mapping[str, Sequence[date]], results: Sequence[AccountDayResult]) -> bool:

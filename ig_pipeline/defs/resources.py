@@ -15,8 +15,9 @@ from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading
 from ig_pipeline.storage.scrubbing import scrub
+from ig_pipeline.sync.engine import open_services, sync_account_days, take_snapshots
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
-from ig_pipeline.sync.results import AccountDayResult, AssetName, AudienceAsset
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 
 
@@ -28,7 +29,7 @@ class CellSource(Protocol):
         settings: Settings,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool,
         clock: Clock,
@@ -59,15 +60,12 @@ async def fetch_cells(
     settings: Settings,
     cells: Mapping[str, Sequence[date]],
     *,
-    assets: Collection[AssetName],
+    assets: Collection[str],
     run_id: str,
     asks_everything: bool,
     clock: Clock,
 ) -> AsyncIterator[AccountDayResult]:
     """The engine, with its own client and database for the length of one run."""
-    # pandas and the client are needed in runs only; a code server that never runs starts half a second sooner.
-    from ig_pipeline.sync.engine import open_services, sync_account_days  # noqa: PLC0415
-
     async with open_services(settings, clock=clock) as services:
         results = sync_account_days(services, cells, assets=assets, run_id=run_id, asks_everything=asks_everything)
         async for result in results:
@@ -85,9 +83,9 @@ async def fetch_media_cells(
     clock: Clock,
 ) -> AsyncIterator[AccountDayResult]:
     """The engine of media files, with its own client, database and store for the length of one run."""
-    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
-    from ig_pipeline.sync.media_files.cells import media_file_days  # noqa: PLC0415 - as above
-    from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415 - as above
+    # Decoders and downloaders are needed in runs only, not in every code server.
+    from ig_pipeline.sync.media_files.runs import media_file_days  # noqa: PLC0415
+    from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415
 
     async with open_services(settings, clock=clock) as services, open_media(settings) as media:
         results = media_file_days(
@@ -98,27 +96,16 @@ async def fetch_media_cells(
 
 
 async def fetch_snapshots(
-    settings: Settings, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str, clock: Clock
+    settings: Settings, asset: str, account_keys: Collection[str], *, run_id: str, clock: Clock
 ) -> AsyncIterator[AccountDayResult]:
     """The engine of what stands beside the grid: one result per account."""
-    from ig_pipeline.sync.audience import refresh_demographics, refresh_online_followers  # noqa: PLC0415 - as above
-    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
-    from ig_pipeline.sync.stories import poll_stories  # noqa: PLC0415 - as above
-
-    take = {
-        "demographics": refresh_demographics,
-        "online_followers": refresh_online_followers,
-        "stories": poll_stories,
-    }[asset]
     async with open_services(settings, clock=clock) as services:
-        async for result in take(services, account_keys, run_id=run_id):
+        async for result in take_snapshots(services, account_keys, asset=asset, run_id=run_id):
             yield result
 
 
 async def refresh_all(settings: Settings, clock: Clock) -> list[TokenResult]:
     """The vault, over every connected account."""
-    from ig_pipeline.sync.engine import open_services  # noqa: PLC0415 - as above
-
     async with open_services(settings, clock=clock) as services:
         return await refresh_tokens(services.engine, services.tokens)
 
@@ -140,7 +127,7 @@ class Pipeline:
         self,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool = False,
     ) -> AsyncIterator[AccountDayResult]:
@@ -171,9 +158,7 @@ class Pipeline:
             clock=self.clock,
         )
 
-    def snapshots(
-        self, asset: AudienceAsset, account_keys: Collection[str], *, run_id: str
-    ) -> AsyncIterator[AccountDayResult]:
+    def snapshots(self, asset: str, account_keys: Collection[str], *, run_id: str) -> AsyncIterator[AccountDayResult]:
         """Fetch what stands beside the grid: one result per account."""
         self._engine()
         return fetch_snapshots(self.settings, asset, account_keys, run_id=run_id, clock=self.clock)

@@ -10,6 +10,10 @@ from ig_pipeline.storage.upsert import Written, upsert
 
 KEY = ("u_id", "account_id", "date", "source")
 SOURCE = "instagram"
+STREAM = "daily_metrics"
+"""The stream that fills this table."""
+MADE_OF = ("account_insights", "media_engagement")
+"""The streams that its rows are made of."""
 
 
 def save(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:

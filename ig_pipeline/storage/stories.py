@@ -5,7 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.tables import STORY_NUMBERS, stories
+from ig_pipeline.graph_api.catalogue import STORY_METRICS
+from ig_pipeline.storage.tables import stories
 from ig_pipeline.storage.upsert import Written, kept_if_missing, upsert
 
 KEY = ("u_id", "account_id", "media_id")
@@ -13,4 +14,4 @@ KEY = ("u_id", "account_id", "media_id")
 
 def save_stories(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     """Write stories as they are now; one that has expired, or whose numbers an answer lacks, keeps its last ones."""
-    return upsert(db, stories, rows, key=KEY, merged=kept_if_missing(stories, STORY_NUMBERS))
+    return upsert(db, stories, rows, key=KEY, merged=kept_if_missing(stories, STORY_METRICS))

@@ -17,7 +17,8 @@ from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, mark_initial_backfill_requested
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.sync.plan import Window, clip, initial_window
-from ig_pipeline.sync.results import ASSETS, AccountDayResult
+from ig_pipeline.sync.registry import grid
+from ig_pipeline.sync.results import AccountDayResult
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def note_first_history(
     for result in results:
         if result.status != "deferred" and not result.is_retryable:
             settled[result.account_key].add((result.date, result.asset))
-    wanted = set(product(window.days, ASSETS))
+    wanted = set(product(window.days, grid()))
     for connection in connections:
         if wanted <= settled[connection.account_key]:
             mark_initial_backfill_requested(db, connection.id, first=window.first, last=window.last, now=now)

@@ -19,15 +19,15 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.plan import Rectangle
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult
 
 FIRST = date(2026, 10, 1)
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 
-Fate = Callable[[AssetName, str, date], AccountDayResult]
+Fate = Callable[[str, str, date], AccountDayResult]
 
 
-def complete(asset: AssetName, account_key: str, day: date) -> AccountDayResult:
+def complete(asset: str, account_key: str, day: date) -> AccountDayResult:
     return AccountDayResult(
         asset, account_key, day, "complete", rows=2, calls=1, values={"reach": 10, "views": 20}, absences={}
     )
@@ -38,7 +38,7 @@ class FakeEngine:
     """Gives each cell the result `fate` decides, and remembers what it was asked."""
 
     fate: Fate = complete
-    asked: list[tuple[dict[str, list[date]], tuple[AssetName, ...], str]] = field(default_factory=list)
+    asked: list[tuple[dict[str, list[date]], tuple[str, ...], str]] = field(default_factory=list)
     asked_everything: list[bool] = field(default_factory=list)
     dies_after: int | None = None
 
@@ -47,7 +47,7 @@ class FakeEngine:
         settings: Settings,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool,
         clock: Clock,

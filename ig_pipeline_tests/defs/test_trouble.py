@@ -21,7 +21,8 @@ from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import sync_account_days
 from ig_pipeline.sync.ledger import BACKOFF, SLOT
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.registry import grid
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 
@@ -43,7 +44,7 @@ class RealWorld(World):
         """Execute what a tick asked for, in this process, with its tags."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
         asked = dict(request.tags if request else tags or {})
-        selection = (request.asset_selection if request else None) or [dg.AssetKey(name) for name in ASSETS]
+        selection = (request.asset_selection if request else None) or [dg.AssetKey(name) for name in grid()]
         result = job.execute_in_process(
             instance=self.instance, tags=asked, asset_selection=selection, raise_on_error=False
         )
@@ -130,7 +131,7 @@ def over_a_line(real: RealWorld) -> Line:
         settings: Settings,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool,
         clock: Clock,
@@ -150,10 +151,10 @@ def test_an_attempt_whose_days_somebody_has_filled_meanwhile_is_done_without_a_r
     small.connect(key)
     real.add_to_grid(key)
     line = over_a_line(real)
-    assert not run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    assert not run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=grid()).success
     line.is_up = True
     small.clock.advance(timedelta(minutes=1))
-    assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=grid()).success
     small.clock.advance(BACKOFF[0] + SLOT)
     assert not real.sensor_tick("requested_syncs", launch=False)
     with real.pipeline.reading() as db:
@@ -193,7 +194,7 @@ def test_after_the_nights_runs_every_account_has_the_three_days(real: RealWorld)
     planned = nightly_rectangles(keys, connected=keys, today=small.today, window_days=3, per_run=2)
     assert len(planned) == 3
     for rectangle in planned:
-        assert run_rectangle(real.definitions, real.instance, rectangle, assets=ASSETS).success
+        assert run_rectangle(real.definitions, real.instance, rectangle, assets=grid()).success
     for key in keys:
         assert small.daily(key) == small.truth(key, small.window(3))
     assert status_of(real.instance, real.definitions, "daily_metrics")[0] == {

@@ -14,12 +14,11 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.sync.account_sync import Emit
-from ig_pipeline.sync.failures import lost_cells
 from ig_pipeline.sync.ledger import record, try_again
 from ig_pipeline.sync.media_files.days import ASSET, day_result
 from ig_pipeline.sync.media_files.results import Tally
 from ig_pipeline.sync.results import AccountDayResult
-from ig_pipeline.sync.session import AccountSession
+from ig_pipeline.sync.session import AccountSession, cancelled
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
@@ -62,18 +61,18 @@ class DayLedger:
             self._settled.put_nowait(None)
             await keeping
         finally:
-            keeping.cancel()
+            await cancelled(keeping)
 
     async def _keep(self) -> None:
         """Calls are booked on the day that was settled next."""
-        spent, going_on = self._calls(), True
+        spent, going_on = self._session.calls, True
         while going_on:
             items = [await self._settled.get()]
             while not self._settled.empty():
                 items.append(self._settled.get_nowait())
             going_on = items[-1] is not None
             for day, tally in filter(None, items):
-                now = self._calls()
+                now = self._session.calls
                 self._unwritten.append(day_result(self._session.connection, day, tally, calls=now - spent))
                 spent = now
             await self._write()
@@ -98,10 +97,10 @@ class DayLedger:
 
     async def lose(self, error: Exception | None) -> None:
         """What is left: deferred if `error` is a rate limit, else failed with it, or with the ledger's own trouble."""
-        connection, error = self._session.connection, error or self._trouble
+        error = error or self._trouble
         if error is None:
             return
-        lost = lost_cells(error, asset=ASSET, account_key=connection.account_key, connection=connection, days=self.left)
+        lost = self._session.lost(error, ASSET, self.left)
         try:
             lost = await self._session.write(partial(self._record, results=lost))
         except (sa.exc.SQLAlchemyError, DatabaseError) as away:
@@ -118,6 +117,3 @@ class DayLedger:
         news = [result for result in results if not (result.unchanged and result.date in self._standing)]
         record(db, news, run_id=session.run_id, started_at=self._started_at, finished_at=now)
         return results
-
-    def _calls(self) -> int:
-        return self._session.client.calls_of(self._session.connection.account_id)

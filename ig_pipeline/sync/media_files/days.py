@@ -8,15 +8,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import Window, clip
-from ig_pipeline.sync.results import AccountDayResult, MediaAsset
+from ig_pipeline.sync.results import AccountDayResult
 
-ASSET: MediaAsset = "media_files"
+ASSET: Final = "media_files"
 _DAY = timedelta(days=1)
 
 

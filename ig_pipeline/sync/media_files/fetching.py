@@ -3,12 +3,10 @@
 Which files are worth it and in which order is `backfill`'s to decide.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import ObjectGoneError
@@ -19,14 +17,12 @@ from ig_pipeline.media_store.naming import file_stem, library_folder
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import FileType, sniff
 from ig_pipeline.storage.media_items import CATEGORY
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.media_files.library import Arrival, Claims, Indexer
 from ig_pipeline.sync.media_files.results import FileResult
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
     part = means.media.store.begin(folder, stem)
     try:
         rest = await _download(means, file, part)
-        checked = await _in_thread(means.media.threads, _finish, part, rest, file)
+        checked = await in_thread(partial(_finish, part, rest, file), means.media.threads)
         await _keep(means, file, part, checked, f"{folder}/{stem}.{checked.file_type.extension}")
     finally:
         part.discard()
@@ -114,7 +110,7 @@ async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Check
     if path is None:
         stored = None
         try:
-            await _in_thread(means.media.committing, means.media.store.commit, part, key, checked.file_type)
+            await in_thread(partial(means.media.store.commit, part, key, checked.file_type), means.media.committing)
             stored = key
         finally:
             means.claims.settle(checked.sha256, stored)
@@ -146,14 +142,3 @@ def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str
         "height": checked.measures.height,
         "duration_seconds": duration,
     }
-
-
-async def _in_thread(threads: Executor, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """`work` in one of `threads`; a cancellation waits for it, since nothing may use a part that was closed."""
-    future = asyncio.get_running_loop().run_in_executor(threads, partial(work, *arguments, **keywords))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if not future.done():
-            await asyncio.wait([future])
-        raise
