@@ -23,8 +23,8 @@ from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.failures import NotConnectedError
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
-from ig_pipeline.sync.media_files.runs import Watcher, backfill_account
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import SyncRun, cancelled

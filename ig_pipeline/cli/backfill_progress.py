@@ -7,8 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from ig_pipeline.cli.console import err
-from ig_pipeline.sync.media_files.results import FileResult
-from ig_pipeline.sync.media_files.runs import Watcher
+from ig_pipeline.sync.media_files.results import FileResult, Watcher
 from ig_pipeline.sync.media_files.wanted import WantedFile
 
 

@@ -8,6 +8,7 @@ every cell of the range green.
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from typing import cast
 
 import dagster as dg
@@ -66,11 +67,16 @@ def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         if wanted := [key.to_user_string() for key in GRID_ASSETS if key in context.selected_asset_keys]:
             mark_first_backfill(pipeline, context.run)
             cells = cells_given(context, grid)
-            fetching = pipeline.cells(
-                cells, assets=wanted, run_id=context.run.run_id, asks_everything=is_by_a_person(context.run)
+            asks_everything = is_by_a_person(context.run)
+            filling = partial(
+                pipeline.fetch,
+                cells=cells,
+                assets=wanted,
+                run_id=context.run.run_id,
+                asks_everything=asks_everything,
             )
             with held_open(file_of_run(pipeline.settings.dagster_home, context.run.run_id)):
-                for result in drain(fetching):
+                for result in drain(pipeline.results(filling)):
                     results.append(result)
                     yield event_of(result)
         yield from grid_check_results(pipeline, context.selected_asset_check_keys)

@@ -3,7 +3,7 @@
 Names what exists and tells Dagster what became of each cell; fetching is `sync.media_files`'.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -22,6 +22,7 @@ from ig_pipeline.sync import registry
 from ig_pipeline.sync.media_files.days import ASSET
 from ig_pipeline.sync.media_files.results import BackfillResult
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 
 MEDIA_FILES = dg.AssetKey(ASSET)
 
@@ -45,14 +46,20 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         cells, options = cells_given(context, grid), options_of(context.run)
         results: list[AccountDayResult] = []
         ended: list[BackfillResult] = []
-        fetching = pipeline.media_cells(
-            cells,
-            run_id=context.run.run_id,
-            triggered_by=f"dagster:{context.run.root_run_id or context.run.run_id}",
-            options=options,
-            ended=ended.append,
-        )
-        for result in drain(fetching):
+
+        async def filling(services: SyncServices) -> AsyncIterator[AccountDayResult]:
+            # Decoders and downloaders load in runs only, not in every code server.
+            from ig_pipeline.sync.media_files.runs import media_file_days  # noqa: PLC0415
+            from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415
+
+            run_id, by = context.run.run_id, f"dagster:{context.run.root_run_id or context.run.run_id}"
+            async with open_media(services.settings) as media:
+                async for result in media_file_days(
+                    services, media, cells, run_id=run_id, triggered_by=by, options=options, ended=ended.append
+                ):
+                    yield result
+
+        for result in drain(pipeline.results(filling)):
             results.append(result)
             if options is None or not options.dry_run:
                 yield _shown(event_of(result), pipeline, result)

@@ -4,6 +4,7 @@ Not partitioned: they are of the moment they were asked for. How they are fetche
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ from ig_pipeline.defs.insights import POOL, spec_of
 from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.storage.connections import CONNECTED, list_connections
-from ig_pipeline.sync.engine import due
+from ig_pipeline.sync.engine import due, take_snapshots
 from ig_pipeline.sync.registry import Stream, snapshots
 from ig_pipeline.sync.results import AccountDayResult
 
@@ -36,7 +37,8 @@ def _asset_of(stream: Stream) -> dg.AssetsDefinition:
                 keys = due(db, stream.name, now=pipeline.clock())
             else:
                 keys = [connection.account_key for connection in list_connections(db, statuses=[CONNECTED])]
-        results = list(drain(pipeline.snapshots(stream.name, keys, run_id=context.run.run_id)))
+        taking = partial(take_snapshots, account_keys=keys, asset=stream.name, run_id=context.run.run_id)
+        results = list(drain(pipeline.results(taking)))
         yield dg.AssetMaterialization(stream.name, metadata=_metadata(results))
         if failure := failure_of(results):
             raise failure

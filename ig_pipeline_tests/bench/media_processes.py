@@ -30,8 +30,7 @@ from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import SyncRun

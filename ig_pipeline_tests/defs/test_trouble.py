@@ -10,10 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.world import World as SimulatedWorld
 from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import list_connections
@@ -23,6 +21,7 @@ from ig_pipeline.sync.ledger import BACKOFF, SLOT
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
 from ig_pipeline.sync.registry import grid
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 
@@ -128,13 +127,12 @@ def over_a_line(real: RealWorld) -> Line:
         return None if line.is_up else httpx.Response(502, text="<html>Bad Gateway</html>")
 
     async def fetch(
-        settings: Settings,
+        services: SyncServices,
         cells: Mapping[str, Sequence[date]],
         *,
         assets: Collection[str],
         run_id: str,
         asks_everything: bool,
-        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         async with real.small.services_over(disturb) as services:
             results = sync_account_days(services, cells, assets=assets, run_id=run_id, asks_everything=asks_everything)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,6 +22,7 @@ from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.simulator.server import running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import VERSION_TABLE, open_engine
+from ig_pipeline.storage.tables import metadata
 from ig_pipeline.sync import registry
 from ig_pipeline_tests import readme_blocks
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment, settings_in
@@ -93,8 +95,9 @@ def it_is_in_dagster(env: dict[str, str]) -> None:
     assert graph.get(key).partitions_def == graph.get(dg.AssetKey("account_insights")).partitions_def
     assert f"Table `{NAME}`" in (graph.get(key).description or "")
     repository = definitions.get_repository_def()
-    nightly, asked = repository.get_schedule_def("nightly_sync"), repository.get_sensor_def("new_connections")
-    for selection in (nightly.job.selection, asked.asset_selection):
+    nightly: Any = repository.get_schedule_def("nightly_sync").job
+    asked = repository.get_sensor_def("new_connections")
+    for selection in (nightly.selection, asked.asset_selection):
         assert isinstance(selection, dg.AssetSelection)
         assert key in selection.resolve(graph)
 
@@ -103,9 +106,8 @@ def rows_about_it() -> dict[str, list[dict[str, object]]]:
     engine = open_engine(database_url(Path.cwd()))
     with engine.connect() as db:
         assert MigrationContext.configure(db, opts={"version_table": VERSION_TABLE}).get_current_revision() == "9999"
-        tables = registry.metadata.tables
         found = {
-            name: [dict(row._mapping) for row in db.execute(sa.select(tables[name]).order_by(tables[name].c.date))]
+            name: [dict(row._mapping) for row in db.execute(sa.select(metadata.tables[name]).order_by("date"))]
             for name in (NAME, "instagram_sync_logs")
         }
     engine.dispose()

@@ -10,8 +10,8 @@ import pytest
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.sync.engine import open_services, take_snapshots
 from ig_pipeline.sync.ledger import BACKOFF
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import Watcher, backfill_account
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import SyncRun

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import Watcher, backfill_account
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world

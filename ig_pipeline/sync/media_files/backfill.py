@@ -21,7 +21,7 @@ from ig_pipeline.storage.database import DatabaseUnreachableError
 from ig_pipeline.sync.failures import STOPPING, innermost, is_retryable
 from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
 from ig_pipeline.sync.media_files.library import Claims, Indexer
-from ig_pipeline.sync.media_files.results import BackfillOptions, Failure, FileResult, Observer
+from ig_pipeline.sync.media_files.results import BackfillOptions, Failure, FileResult, Watcher
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WITHHELD, WantedFile, files_of, unreadable_files
 from ig_pipeline.sync.session import AccountSession, cancelled
@@ -39,7 +39,7 @@ class FilesBackfill:
     """
 
     def __init__(
-        self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Observer
+        self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Watcher
     ) -> None:
         self._session, self._media, self.options, self._observer = session, media, options, observer
         self._waiting: asyncio.Queue[WantedFile | None] = asyncio.Queue(_AHEAD)

@@ -12,7 +12,7 @@ from typing import Final
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
+from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Tally, Watcher
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import Window, clip
 from ig_pipeline.sync.results import AccountDayResult
@@ -38,10 +38,11 @@ def oldest_with_stories(now: datetime) -> date:
     return instagram_day(now - timedelta(hours=24))
 
 
-class DayWatch:
+class DayWatch(Watcher):
     """Passes on to `watcher` what happens, and says when a day is settled: its posts all listed, its files all done."""
 
-    def __init__(self, watcher: Observer, days: Collection[date], settled: Callable[[date, Tally], None]) -> None:
+    def __init__(self, watcher: Watcher, days: Collection[date], settled: Callable[[date, Tally], None]) -> None:
+        super().__init__()
         self._watcher, self._settled = watcher, settled
         self._asked = frozenset(days)
         self._open = set(days)

@@ -28,35 +28,13 @@ from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline.sync.media_files.day_ledger import DayLedger
 from ig_pipeline.sync.media_files.days import ASSET, DayWatch, oldest_with_stories, settled_by
 from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, FileResult, Status, Tally
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Status, Tally, Watcher
 from ig_pipeline.sync.media_files.services import MediaServices
-from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.plan import stretches
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession, SyncRun, SyncServices
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
-
-
-class Watcher:
-    """An observer that counts; those that show progress inherit from it."""
-
-    def __init__(self) -> None:
-        self.tally = Tally()
-
-    def listed(self, files: list[WantedFile]) -> None:
-        """Count a post."""
-        self.tally.items += 1
-
-    def received(self, count: int) -> None:
-        """Nothing to count: bytes count when their file is settled."""
-
-    def finished(self, result: FileResult) -> None:
-        """Count a file."""
-        self.tally.add(result)
-
-    def listing_ended(self) -> None:
-        """Nothing to do."""
 
 
 def _unheard(result: AccountDayResult) -> None:

@@ -18,8 +18,8 @@ from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
-from ig_pipeline.sync.media_files.runs import Watcher, backfill_account, media_file_days
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account, media_file_days
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import SyncRun
