@@ -15,8 +15,6 @@ from ig_pipeline.storage.tables import media_engagement
 from ig_pipeline.storage.tables import media_engagement_snapshots as of_snapshots
 from ig_pipeline.storage.upsert import NewColumns, Written, kept_if_missing, upsert
 
-KEY = ("u_id", "account_id", "media_id")
-SNAPSHOT_KEY = (*KEY, "observed_on")
 _SNAPSHOT_COLUMNS = tuple(column.name for column in of_snapshots.columns if column.name not in ("id", "observed_on"))
 
 
@@ -25,8 +23,8 @@ def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     snapshots = [
         {name: row[name] for name in _SNAPSHOT_COLUMNS} | {"observed_on": row["observed_at"].date()} for row in rows
     ]
-    upsert(db, of_snapshots, snapshots, key=SNAPSHOT_KEY, merged=partial(_merged, of_snapshots))
-    return upsert(db, media_engagement, rows, key=KEY, merged=partial(_merged, media_engagement))
+    upsert(db, of_snapshots, snapshots, merged=partial(_merged, of_snapshots))
+    return upsert(db, media_engagement, rows, merged=partial(_merged, media_engagement))
 
 
 def _merged(table: sa.Table, new: NewColumns) -> dict[str, sa.ColumnElement[Any]]:

@@ -58,10 +58,13 @@ async def outlasting(work: Callable[[], Awaitable[T]], *, patience: float) -> T:
         pause = min(pause * 2, _LONGEST_PAUSE_S)
 
 
-async def in_thread(work: Callable[[], T], threads: Executor | None = None) -> T:
+async def in_thread(
+    work: Callable[[], T], threads: Executor | None = None, *, late: Callable[[T], None] | None = None
+) -> T:
     """The result of `work` in a thread (of `threads`, when given). A cancellation is raised only when it has ended.
 
     A thread cannot be stopped: left alone it would commit after its caller was told that nothing happens any more.
+    `late` hears a result that comes after a cancellation.
     """
     future = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
     try:
@@ -70,6 +73,8 @@ async def in_thread(work: Callable[[], T], threads: Executor | None = None) -> T
         while not future.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
+        if late is not None and not future.cancelled() and future.exception() is None:
+            late(future.result())
         raise
 
 

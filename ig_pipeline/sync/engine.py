@@ -143,7 +143,8 @@ async def over_accounts(
 ) -> AsyncGenerator[AccountDayResult]:
     """`work` for each account of `cells`, side by side and apart; yields what it emits.
 
-    Cells that `work` leaves behind when it ends in an error are failed with that error.
+    Cells that `work` leaves behind when it ends in an error are failed with that error. When its reader is cancelled,
+    it yields what is committed by then, and raises the cancellation.
     """
     finished: asyncio.Queue[AccountDayResult | None] = asyncio.Queue()
     gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
@@ -163,6 +164,14 @@ async def over_accounts(
         while (result := await finished.get()) is not None:
             yield result
         await task
+    except asyncio.CancelledError:
+        await cancelled(task)
+        while not finished.empty():
+            if (result := finished.get_nowait()) is not None:
+                yield result
+        for result in run.late:
+            yield result
+        raise
     finally:
         # A reader that stops early: what is under way is cancelled and waited for, so that nothing writes afterwards.
         await cancelled(task)

@@ -82,6 +82,8 @@ class SyncRun:
         self.patience, self.asks_everything = patience, asks_everything
         self.writers = asyncio.Semaphore(_WRITERS.get(services.engine.dialect.name, 1))
         self.brake = AppBrake()
+        self.late: list[AccountDayResult] = []
+        """Cells whose transaction ended after the run was cancelled: they are committed, and no one was told."""
 
     async def connection(self, account_key: str) -> Connection:
         """The account's connection, whatever its status. Raises `UnknownAccountError`."""
@@ -159,7 +161,8 @@ class AccountSession:
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """`work` in a transaction of its own, on a thread: a waiting database must not hold up the network.
 
-        A cancellation is raised when the transaction has ended, or before it began: nothing is written afterwards.
+        A cancellation is raised when the transaction has ended, or before it began: nothing is written afterwards, and
+        cells that it has written are in the run's `late`.
         """
 
         def transact() -> T:
@@ -168,7 +171,7 @@ class AccountSession:
 
         async def take_turn() -> T:
             async with self._run.writers:
-                return await in_thread(transact)
+                return await in_thread(transact, late=self._note_late)
 
         return await self._outlasting(take_turn)
 
@@ -252,6 +255,10 @@ class AccountSession:
         except DatabaseUnreachableError:
             self._patience = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
             raise
+
+    def _note_late(self, written: object) -> None:
+        results = written if isinstance(written, list) else [written]
+        self._run.late += [result for result in results if isinstance(result, AccountDayResult)]
 
     def _stop(self, error: Exception) -> None:
         if self._stopped is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 from threading import Event
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.storage import insights, media_items, sync_logs, tables
+from ig_pipeline.sync.engine import open_services, sync_account_days
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.sync.media_files.conftest import Make, library
@@ -55,10 +57,20 @@ async def rows_and_after(engine: sa.Engine, *names: sa.Table) -> list[tuple[int,
 
 async def test_a_stopped_sync_writes_nothing_afterwards(small: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     small.connect("acme.studio")
-    await stopped_while_writing(lambda: small.sync(["acme.studio"], days=3), insights, "save", monkeypatch)
+    told: set[tuple[str, date]] = set()
+
+    async def sync() -> None:
+        cells = {"acme.studio": small.window(3)}
+        async with open_services(small.settings, clock=small.clock) as services:
+            async for result in sync_account_days(services, cells, run_id="stopped"):
+                told.add((result.asset, result.date))
+
+    await stopped_while_writing(sync, insights, "save", monkeypatch)
     found = await rows_and_after(small.engine, tables.instagram_insights, tables.instagram_sync_logs)
     assert found == [(before, before) for before, _ in found]
-    # What was under way is whole: the cell's rows and its ledger row.
+    # What was under way is whole, the cell's rows and its ledger row, and the reader knows of it.
+    assert told == {(row["asset"], row["date"]) for row in small.rows(tables.instagram_sync_logs)}
+    assert told
     assert {row["date"] for row in small.rows(tables.instagram_insights)} == {
         row["date"] for row in small.rows(tables.instagram_sync_logs) if row["asset"] == "account_insights"
     }
@@ -70,6 +82,8 @@ async def test_a_stopped_backfill_writes_nothing_afterwards(
 ) -> None:
     media = library(*["image"] * 3)
     await stopped_while_writing(media.backfill, module, name, monkeypatch)
+    ledger = media.small.rows(tables.instagram_sync_logs)
+    assert {row["date"] for row in ledger} == {result.date for result in media.days}
     found = await rows_and_after(media.small.engine, tables.media_items, tables.instagram_sync_logs)
     assert found == [(before, before) for before, _ in found]
     media.check_whole(complete=False, waiting=media.without_row())

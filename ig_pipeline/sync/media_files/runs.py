@@ -92,7 +92,11 @@ async def backfill_account(
     Raises `UnknownAccountError`, `NotConnectedError`, a database's own errors.
     """
     session = run.session(await run.connection(account_key))
-    return await AccountBackfill(session, media, triggered_by=triggered_by, emit=emit).run(options, watcher)
+    try:
+        return await AccountBackfill(session, media, triggered_by=triggered_by, emit=emit).run(options, watcher)
+    finally:
+        while run.late:
+            emit(run.late.pop())
 
 
 class AccountBackfill:

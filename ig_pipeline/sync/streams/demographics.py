@@ -3,13 +3,15 @@
 Below 100 people there is nothing: complete, with the absence. Eight calls each.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.demographics import fetch_demographics
-from ig_pipeline.storage import audience
+from ig_pipeline.storage.tables import audience_demographics as table
+from ig_pipeline.storage.upsert import upsert
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.registry import Stream
 from ig_pipeline.sync.results import AccountDayResult
@@ -36,7 +38,9 @@ async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerato
     ]
 
     def store(db: sa.Connection) -> AccountDayResult:
-        written = audience.save_demographics(db, rows)
+        written = upsert(db, table, rows)
+        if rows:
+            _take_out_smaller(db, rows)
         absence_memory.remember(db, connection, found.absences, memory=memory, now=session.now())
         return session.recorded(
             db,
@@ -50,6 +54,18 @@ async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerato
         )
 
     yield await session.write(store)
+
+
+def _take_out_smaller(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Groups of an earlier snapshot of that day that are not among the largest any more."""
+    first = rows[0]
+    db.execute(
+        sa.delete(table).where(
+            *(table.c[name] == first[name] for name in ("u_id", "account_id", "observed_on")),
+            table.c.metric.in_({row["metric"] for row in rows}),
+            table.c.observed_at < first["observed_at"],
+        )
+    )
 
 
 STREAM = Stream(

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.demographics import fetch_online_followers
-from ig_pipeline.storage import audience
+from ig_pipeline.storage import tables
+from ig_pipeline.storage.upsert import upsert
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.registry import Stream
 from ig_pipeline.sync.results import AccountDayResult
@@ -41,7 +42,7 @@ async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerato
     ]
 
     def store(db: sa.Connection) -> AccountDayResult:
-        written = audience.save_online_followers(db, rows)
+        written = upsert(db, tables.online_followers, rows)
         absence_memory.remember(db, connection, found.absences, memory=memory, now=session.now())
         return session.recorded(
             db,

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.catalogue import STORY_METRICS
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.stories import fetch_stories
-from ig_pipeline.storage import stories
 from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.tables import stories
+from ig_pipeline.storage.upsert import kept_if_missing, upsert
 from ig_pipeline.sync.registry import Stream
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
@@ -31,7 +32,8 @@ async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerato
     }
 
     def store(db: sa.Connection) -> AccountDayResult:
-        written = stories.save_stories(db, rows)
+        # One that has expired, or whose numbers an answer lacks, keeps its last ones.
+        written = upsert(db, stories, rows, merged=kept_if_missing(stories, STORY_METRICS))
         return session.recorded(
             db,
             STREAM.name,
