@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
+from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
 from ig_pipeline.storage.tables import media_engagement
 from ig_pipeline.storage.tables import media_engagement_snapshots as of_snapshots
 from ig_pipeline.storage.upsert import NewColumns, Written, kept_if_missing, upsert
@@ -30,8 +30,8 @@ def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
 def _merged(table: sa.Table, new: NewColumns) -> dict[str, sa.ColumnElement[Any]]:
     """An insight that an answer lacked keeps the value it has, and counts in the post's engagement."""
     kept = dict(kept_if_missing(table, DEFAULT_MEDIA_METRICS)(new))
-    known = [sa.func.coalesce(column, 0) for column in (new["like_count"], new["comments_count"], kept["saved"])]
-    return {**kept, "engagement": known[0] + known[1] + known[2]}
+    known = [sa.func.coalesce(kept.get(name, new[name]), 0) for name in ENGAGEMENT]
+    return {**kept, "engagement": sum(known[1:], start=known[0])}
 
 
 def posts_of(db: sa.Connection, u_id: int, account_id: str, day: date) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from ig_pipeline.sync.failures import judge
 from ig_pipeline.sync.losses import mark_dead_token
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline.sync.media_files.day_ledger import DayLedger
-from ig_pipeline.sync.media_files.days import ASSET, DayWatch, oldest_with_stories, settled_by
+from ig_pipeline.sync.media_files.days import ASSET, oldest_with_stories, settled_by
 from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Status, Tally, Watcher
 from ig_pipeline.sync.media_files.services import MediaServices
@@ -123,10 +123,10 @@ class AccountBackfill:
             backfill = FilesBackfill(session, self._media, options, watcher)
             await backfill.run()
             return self._result(backfill, watcher.tally, begun, calls)
-        ledger = await self._ledger(options, cells)
+        ledger = await self._ledger(options, watcher, cells)
         backfill_id, leftovers = await self._begin(options)
         options = await self._resumed(options)
-        backfill = FilesBackfill(session, self._media, options, DayWatch(watcher, ledger.left, ledger.settle))
+        backfill = FilesBackfill(session, self._media, options, ledger)
         async with ledger.kept():
             await backfill.run()
         if leftovers and backfill.listed_all and options.feed and options.since is None and options.until is None:
@@ -138,16 +138,17 @@ class AccountBackfill:
             await ledger.lose(backfill.error)
         return replace(result, continued=rest is not None)
 
-    async def _ledger(self, options: BackfillOptions, cells: Sequence[date] | None) -> DayLedger:
+    async def _ledger(self, options: BackfillOptions, watcher: Watcher, cells: Sequence[date] | None) -> DayLedger:
         """For `cells`, every one of which gets a row; for all days of the grid otherwise."""
         session, emit = self._session, self._emit
         if cells is not None:
-            return DayLedger(session, cells, standing=(), ask_again=True, emit=emit)
+            return DayLedger(session, watcher, cells, standing=(), ask_again=True, emit=emit)
         window = settled_by(options, first_day=session.settings.first_day, now=session.now())
         standing = await session.read(lambda db: sync_logs.days_standing(db, session.connection, ASSET))
         # A day asked for again is fetched whole; whoever gave a limit did not want that.
         again = options.limit is None
-        return DayLedger(session, window.days if window else (), standing=standing, ask_again=again, emit=emit)
+        days = window.days if window else ()
+        return DayLedger(session, watcher, days, standing=standing, ask_again=again, emit=emit)
 
     async def _begin(self, options: BackfillOptions) -> tuple[int, list[int]]:
         """The id of this backfill's row, and of those that died before; what they wrote half is removed."""

@@ -10,6 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.catalogue import ENGAGEMENT
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import daily_metrics as metrics
 from ig_pipeline.storage import insights, media, sync_logs
@@ -22,7 +23,7 @@ from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 from ig_pipeline.sync.standing import impossible_rows, missing_by_account
 
-OF_ENGAGEMENT = frozenset({"posts", "insights", "like_count", "comments_count", "saved"})
+OF_ENGAGEMENT = frozenset({"posts", "insights", *ENGAGEMENT})
 """What a day's engagement lacks when one of its posts lacks it."""
 
 

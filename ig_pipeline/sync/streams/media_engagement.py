@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS
+from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.media import MediaPage, UnreadablePost, iterate_media
@@ -262,5 +262,5 @@ STREAM = Stream(
     grain="account-day",
     schedule="nightly_sync",
     fetch=_fetch,
-    counts=("like_count", "comments_count", "saved", "engagement"),
+    counts=(*ENGAGEMENT, "engagement"),
 )
