@@ -21,6 +21,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.failures import NotConnectedError
 from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Watcher
@@ -139,7 +140,7 @@ class Bot:
                     results.append(done)
                 finally:
                     await cancelled(telling)
-        await asyncio.to_thread(self._tell_grid, self._settings, days)
+        await in_thread(lambda: self._tell_grid(self._settings, days))
         return words.outcome(results, dry_run=command.dry_run)
 
     async def _tell(self, chat: int, message_id: int, account_key: str, watcher: Watcher, *, dry_run: bool) -> None:

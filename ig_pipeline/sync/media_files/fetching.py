@@ -37,7 +37,9 @@ class FetchMeans:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class CheckedFile:
+    """What a file turned out to be."""
+
     file_type: FileType
     measures: Measures
     sha256: str
@@ -91,7 +93,7 @@ async def _read_again(means: FetchMeans, file: WantedFile) -> str:
     return node.media_url
 
 
-def _finish(part: Part, rest: list[bytes], file: WantedFile) -> _Checked:
+def _finish(part: Part, rest: list[bytes], file: WantedFile) -> CheckedFile:
     """Write the last pieces and look at the whole: what it is, whether it can be decoded. In a thread."""
     part.write(rest)
     file_type = sniff(part.head)
@@ -102,10 +104,10 @@ def _finish(part: Part, rest: list[bytes], file: WantedFile) -> _Checked:
             f"The CDN sent {file_type.mime_type} for a post of the type {file.media_type}.", media_id=file.media_id
         )
     measures = check_file(part.path, file_type, media_id=file.media_id)
-    return _Checked(file_type, measures, part.sha256, part.size)
+    return CheckedFile(file_type, measures, part.sha256, part.size)
 
 
-async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Checked, key: str) -> None:
+async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: CheckedFile, key: str) -> None:
     path = await means.claims.path_of(checked.sha256)
     if path is None:
         stored = None
@@ -115,12 +117,12 @@ async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Check
         finally:
             means.claims.settle(checked.sha256, stored)
     result = FileResult(file, "downloaded" if path is None else "same_bytes", size=checked.size)
-    row = _row(means.session, file, checked, path or key)
+    row = library_row(means.session, file, checked, path or key)
     await means.indexer.add(Arrival(row, result, key))
 
 
-def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str) -> dict[str, Any]:
-    duration = checked.measures.duration
+def library_row(session: AccountSession, file: WantedFile, checked: CheckedFile, path: str) -> dict[str, Any]:
+    """The row of `media_items` of a file that lies at `path`."""
     return {
         "account_id": session.connection.account_id,
         "instagram_media_id": file.media_id,
@@ -140,5 +142,5 @@ def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str
         "permalink": file.permalink,
         "width": checked.measures.width,
         "height": checked.measures.height,
-        "duration_seconds": duration,
+        "duration_seconds": checked.measures.duration,
     }
