@@ -7,15 +7,15 @@ import gc
 
 import dagster as dg
 
-from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
 from ig_pipeline.defs.checks import TOKEN_CHECKS
 from ig_pipeline.defs.deletions import deletions
 from ig_pipeline.defs.insights import insight_assets
-from ig_pipeline.defs.media_files import media_assets, nightly_media_files
+from ig_pipeline.defs.media_files import media_assets
 from ig_pipeline.defs.partitions import grid_from
 from ig_pipeline.defs.requested_syncs import new_connections, requested_syncs
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.schedules import grid_checks, nightly_sync, token_refresh
+from ig_pipeline.defs.schedules import grid_checks, stream_schedules, token_refresh
+from ig_pipeline.defs.snapshots import snapshot_assets
 from ig_pipeline.defs.tokens import access_tokens
 from ig_pipeline.redaction import quiet_chatty_loggers
 
@@ -24,10 +24,10 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     """All definitions on the grid that `pipeline`'s settings describe. Raises `SettingsError`."""
     grid = grid_from(pipeline.settings.first_day)
     return dg.Definitions(
-        assets=[insight_assets(grid), media_assets(grid), access_tokens, *AUDIENCE_ASSETS],
+        assets=[insight_assets(grid), media_assets(grid), access_tokens, *snapshot_assets()],
         asset_checks=TOKEN_CHECKS,
         sensors=[new_connections, requested_syncs, deletions],
-        schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks, audience_refresh, story_polling],
+        schedules=[*stream_schedules(), token_refresh, grid_checks],
         resources={"pipeline": pipeline},
         # The work waits on the network; a process per step costs two seconds and shares nothing (design §11).
         executor=dg.in_process_executor,

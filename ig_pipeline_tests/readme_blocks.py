@@ -1,4 +1,4 @@
-"""The parts of the documents that are made from the code: commands, exit codes, settings, the picture of the imports.
+"""The parts of the documents that are made from the code: commands, exit codes, settings, streams, the imports.
 
 `make docs` writes them, `test_docs` compares. Prose is written by hand.
 """
@@ -11,6 +11,7 @@ import click
 from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.main import cli
 from ig_pipeline.settings import PREFIX, Settings
+from ig_pipeline.sync.registry import streams
 from ig_pipeline_tests.import_picture import package_imports, picture
 
 README = Path(__file__).parent.parent / "README.md"
@@ -55,6 +56,16 @@ def _exit_codes() -> str:
     return "\n".join(["| exit code | meaning |", "|---|---|", *(f"| {code:d} | {code.meaning} |" for code in ExitCode)])
 
 
+def _streams() -> str:
+    """The first sentence of each stream, with its tables; account-days first."""
+    rows = [
+        f"| `{stream.name}` | {stream.grain} | {stream.description.split('. ')[0].rstrip('.')} "
+        f"| {', '.join(f'`{table}`' for table in stream.tables)} | `{stream.schedule}` |"
+        for stream in sorted(streams(), key=lambda stream: stream.grain)
+    ]
+    return "\n".join(["| stream | a cell of | what | tables | asked for by |", "|---|---|---|---|---|", *rows])
+
+
 def _settings() -> str:
     rows = [
         f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {field.description} |"
@@ -80,7 +91,7 @@ def first_sentence(command: click.Command) -> str:
 PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     DOCS / "commands.md": {"commands": _commands, "exit codes": _exit_codes},
     DOCS / "settings.md": {"settings": _settings},
-    ARCHITECTURE: {"imports": lambda: picture(package_imports())},
+    ARCHITECTURE: {"streams": _streams, "imports": lambda: picture(package_imports())},
 }
 """Page → name → what makes the Markdown between its `<!-- name -->` and `<!-- /name -->`."""
 

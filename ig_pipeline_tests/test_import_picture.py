@@ -32,4 +32,4 @@ def test_the_packages_of_the_project_are_found() -> None:
     assert {"definitions", "defs", "sync", "graph_api", "storage", "settings", "clock"} <= set(imports)
     assert "storage" in imports["sync"]
     assert "simulator" not in imports["graph_api"]
-    assert "graph_api" not in imports["storage"]
+    assert "storage" not in imports["graph_api"]

@@ -22,12 +22,14 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.failures import NotConnectedError
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncRun, cancelled
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,7 @@ class Bot:
                 await self.listen_once()
         finally:
             if self._working is not None:
-                self._working.cancel()
-                await asyncio.gather(self._working, return_exceptions=True)
+                await cancelled(self._working)
 
     async def listen_once(self) -> None:
         """Read new messages and answer them; while Telegram is unavailable, wait before the next call."""
@@ -124,18 +125,18 @@ class Bot:
         results: list[BackfillResult] = []
         days: list[AccountDayResult] = []
         async with open_services(self._settings, clock=self._clock) as services, open_media(self._settings) as media:
-            run = MediaRun(services, media, run_id=f"telegram-{uuid.uuid4()}", triggered_by=f"telegram:{chat}")
+            run, by = SyncRun(services, f"telegram-{uuid.uuid4()}", patience=media.patience), f"telegram:{chat}"
             for key in keys:
                 if (left := options.left_after(results)) is None:
                     break
                 watcher = Watcher()
                 telling = asyncio.create_task(self._tell(chat, message_id, key, watcher, dry_run=command.dry_run))
                 try:
-                    results.append(await run.backfill(key, left, watcher, emit=days.append))
+                    done = await backfill_account(run, media, key, left, watcher, triggered_by=by, emit=days.append)
+                    results.append(done)
                 finally:
-                    telling.cancel()
-                    await asyncio.gather(telling, return_exceptions=True)
-        await asyncio.to_thread(self._tell_grid, self._settings, days)
+                    await cancelled(telling)
+        await in_thread(lambda: self._tell_grid(self._settings, days))
         return messages.outcome(results, dry_run=command.dry_run)
 
     async def _tell(self, chat: int, message_id: int, account_key: str, watcher: Watcher, *, dry_run: bool) -> None:

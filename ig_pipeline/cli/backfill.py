@@ -31,11 +31,19 @@ from ig_pipeline.storage.media_backfills import UNFINISHED, MediaBackfill
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.failures import NotConnectedError
-from ig_pipeline.sync.media_files.results import STORIES_NOTE, BackfillOptions, BackfillResult, FileResult, MediaTypes
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import (
+    STORIES_NOTE,
+    BackfillOptions,
+    BackfillResult,
+    FileResult,
+    MediaTypes,
+    Watcher,
+)
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncRun
 
 
 class BackfillBar(Watcher):
@@ -243,12 +251,13 @@ async def _backfill(
     """One account after the other: a limit counts over all of them."""
     results: list[BackfillResult] = []
     async with open_services(settings) as services, open_media(settings) as media:
-        run = MediaRun(services, media, run_id=f"cli-{uuid.uuid4()}", triggered_by=f"cli:{_user()}")
+        run = SyncRun(services, f"cli-{uuid.uuid4()}", patience=media.patience)
         for key in keys:
             if (left := options.left_after(results)) is None:
                 break
             with BackfillBar(key, dry_run=options.dry_run) as bar:
-                results.append(await run.backfill(key, left, bar, emit=emit))
+                by = f"cli:{_user()}"
+                results.append(await backfill_account(run, media, key, left, bar, triggered_by=by, emit=emit))
     return results
 
 

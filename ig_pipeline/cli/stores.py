@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import migrate, open_engine
+from ig_pipeline.sync import registry
 from ig_pipeline.sync.results import AccountDayResult
 
 
@@ -26,7 +27,9 @@ def open_database(settings: Settings) -> Iterator[sa.Engine]:
 
 
 def tell_grid(settings: Settings, results: Sequence[AccountDayResult]) -> None:
-    """Show `results` in the grid of Dagster, where there is one; a warning on standard error when it is unreachable."""
+    """Show `results` of days in Dagster's grid, where there is one; a warning on standard error if it cannot be."""
+    moments = {stream.name for stream in registry.snapshots()}
+    results = [result for result in results if result.asset not in moments]
     if not results or not (settings.dagster_home / "dagster.yaml").is_file():
         return
     from ig_pipeline.defs.reporting import GridReporter, grid_reporter  # noqa: PLC0415 - three seconds of imports

@@ -27,19 +27,28 @@ from ig_pipeline.graph_api.reachability import look
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
-from ig_pipeline.sync.engine import open_services, sync_account_days
+from ig_pipeline.sync import registry
+from ig_pipeline.sync.engine import open_services, sync_account_days, take_snapshots
 from ig_pipeline.sync.plan import initial_window
 from ig_pipeline.sync.requests.claiming import Due, due_of
 from ig_pipeline.sync.requests.ending import answer
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, FetchResult, summarise
+from ig_pipeline.sync.results import AccountDayResult, FetchResult, summarise
 
 
 @click.command("sync")
 @click.option("--account", "accounts", multiple=True, metavar="KEY", help="Account key; may be repeated.")
 @click.option("--all", "everyone", is_flag=True, help="Every connected account.")
 @click.option("--days", default=3, show_default=True, type=click.IntRange(1, 365), help="Newest complete days.")
+@click.option(
+    "--asset",
+    "assets",
+    multiple=True,
+    type=click.Choice([stream.name for stream in registry.streams() if stream.fetch]),
+    default=registry.grid(),
+    help=f"What to fetch; may be repeated. Default: {', '.join(registry.grid())}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) -> None:
+def sync(accounts: tuple[str, ...], everyone: bool, days: int, assets: tuple[str, ...], as_json: bool) -> None:
     """Fetch the newest complete days of an account, without Dagster.
 
     \b
@@ -54,6 +63,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     Examples:
       ig-pipeline sync --account acme.studio --days 30
       ig-pipeline sync --all
+      ig-pipeline sync --all --asset stories
       ig-pipeline sync --account acme.studio --json | jq '.[].total_inserted'
     """
     if bool(accounts) == everyone:
@@ -72,7 +82,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     _warn_if_unreachable(settings)
     try:
         # Whoever names an account wants all of it; --all is the night's work.
-        asyncio.run(_sync(settings, cells, results, run_id=run_id, asks_everything=not everyone))
+        asyncio.run(_sync(settings, cells, results, run_id=run_id, assets=assets, asks_everything=not everyone))
     finally:
         # Stopped or not: what was written is in the grid too.
         tell_grid(settings, results)
@@ -82,7 +92,7 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
     if as_json:
         print_json([summary.as_dict() for summary in summaries])
     else:
-        _print(summaries, results, cells)
+        _print(summaries, results, asset=registry.chosen(assets)[-1].name)
     sys.exit(exit_code(results))
 
 
@@ -131,26 +141,37 @@ async def _sync(
     results: list[AccountDayResult],
     *,
     run_id: str,
+    assets: Sequence[str],
     asks_everything: bool,
 ) -> None:
     """Fill `results` as cells are settled, with a bar for each account."""
-    left = {(key, day): len(ASSETS) for key, days in cells.items() for day in days}
+    moments = [stream.name for stream in registry.snapshots() if stream.name in assets]
+    of_days = [name for name in assets if name not in moments]
+    left = {(key, day): len(of_days) for key, days in cells.items() for day in days}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     with Progress(*columns, TimeElapsedColumn(), console=err(), transient=False) as progress:
-        bars: dict[str, TaskID] = {key: progress.add_task(key, total=len(days)) for key, days in cells.items()}
+        bars: dict[str, TaskID] = {
+            key: progress.add_task(key, total=len(days)) for key, days in cells.items() if of_days
+        }
         async with open_services(settings) as services:
-            async for result in sync_account_days(services, cells, run_id=run_id, asks_everything=asks_everything):
+            for asset in moments:
+                async for result in take_snapshots(services, cells, asset=asset, run_id=run_id):
+                    results.append(result)
+            filling = sync_account_days(
+                services, cells if of_days else {}, assets=of_days, run_id=run_id, asks_everything=asks_everything
+            )
+            async for result in filling:
                 results.append(result)
                 left[result.account_key, result.date] -= 1
                 if left[result.account_key, result.date] == 0:
                     progress.advance(bars[result.account_key])
 
 
-def _print(
-    summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], cells: Mapping[str, Sequence[date]]
-) -> None:
+def _print(summaries: Sequence[FetchResult], results: Sequence[AccountDayResult], *, asset: str) -> None:
+    """`asset`: the one whose days are counted, made of the others."""
+    days = Counter(result.account_key for result in results if result.asset == asset)
     complete = Counter(
-        result.account_key for result in results if result.asset == "daily_metrics" and result.status == "complete"
+        result.account_key for result in results if result.asset == asset and result.status == "complete"
     )
     calls = Counter[str]()
     for result in results:
@@ -161,7 +182,7 @@ def _print(
     for summary in summaries:
         table.add_row(
             summary.account_key,
-            f"{complete[summary.account_key]}/{len(cells[summary.account_key])} days",
+            f"{complete[summary.account_key]}/{days[summary.account_key]} days",
             f"{summary.total_inserted:,}",
             f"{calls[summary.account_key]:,}",
             Text(str(summary.total_errors), style="red" if summary.total_errors else "dim"),

@@ -17,30 +17,17 @@ CellEvent: TypeAlias = dg.AssetMaterialization | dg.AssetObservation
 
 
 def event_of(result: AccountDayResult) -> CellEvent:
-    """A materialization for a complete cell, which turns it green; for others an observation with the reason."""
-    return materialization(result) if result.is_complete else observation(result)
+    """A materialization for a complete cell, which turns it green.
 
-
-def materialization(result: AccountDayResult) -> dg.AssetMaterialization:
-    """A finished cell."""
-    key = cell_key(result.account_key, result.date)
+    For others an observation with the reason: the page of a cell shows observations, not the run's failure.
+    """
+    partition, shown = str(cell_key(result.account_key, result.date)), _metadata(result)
+    if not result.is_complete:
+        return dg.AssetObservation(result.asset, description=_sentence(result), partition=partition, metadata=shown)
+    # Dagster adds these by itself only to outputs; without them the UI cannot filter by dimension.
+    tags = {f"dagster/partition/{ACCOUNT}": result.account_key, f"dagster/partition/{DATE}": result.date.isoformat()}
     return dg.AssetMaterialization(
-        result.asset,
-        description=_sentence(result),
-        partition=str(key),
-        metadata=_metadata(result),
-        # Dagster adds these by itself only to outputs; without them the UI cannot filter by dimension.
-        tags={f"dagster/partition/{ACCOUNT}": result.account_key, f"dagster/partition/{DATE}": result.date.isoformat()},
-    )
-
-
-def observation(result: AccountDayResult) -> dg.AssetObservation:
-    """A cell that stays empty, with the reason: the page of a cell shows observations, not the run's failure."""
-    return dg.AssetObservation(
-        result.asset,
-        description=_sentence(result),
-        partition=str(cell_key(result.account_key, result.date)),
-        metadata=_metadata(result),
+        result.asset, description=_sentence(result), partition=partition, metadata=shown, tags=tags
     )
 
 

@@ -10,10 +10,8 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ig_pipeline.defs.audience import DESCRIPTIONS
 from ig_pipeline.defs.forgetting import forget, scrub_dagster, under_way
 from ig_pipeline.defs.insights import GRID_ASSETS
-from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.names import Names
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.tokens import access_tokens
@@ -22,13 +20,14 @@ from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 from ig_pipeline.sync.media_files.erasing import erase_files
+from ig_pipeline.sync.registry import streams
 
 # Somebody may be looking at the deletion's page; runs last minutes, so looking more often finishes nothing sooner.
 INTERVAL_SECONDS = 10
 # Writing a table anew keeps others from it: not tried again and again while somebody uses it.
 _SCRUB_AGAIN = timedelta(minutes=5)
 
-_OURS = [*GRID_ASSETS, MEDIA_FILES, access_tokens.key, *map(dg.AssetKey, DESCRIPTIONS)]
+_OURS = [access_tokens.key, *(dg.AssetKey(stream.name) for stream in streams())]
 
 # A tick that takes longer than Dagster waits for it (a minute) goes on in this process; the next one must not join in.
 _one_at_a_time = threading.Lock()

@@ -1,4 +1,4 @@
-"""The three assets of the grid that hold numbers, filled together by one step.
+"""The assets of the grid that hold numbers, filled together by one step, and how a stream becomes an asset.
 
 Names what exists and tells Dagster, cell by cell, what became of it. How cells are fetched is `sync`'s.
 A generator that yields one materialization per cell and raises one failure at the end is the only form in which
@@ -8,6 +8,7 @@ every cell of the range green.
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from typing import cast
 
 import dagster as dg
@@ -19,58 +20,40 @@ from ig_pipeline.defs.failures import GridMismatchError, failure_of
 from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, cells_by_account
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import is_by_a_person
-from ig_pipeline.sync.results import ASSETS, AccountDayResult
+from ig_pipeline.sync import registry
+from ig_pipeline.sync.registry import Stream
+from ig_pipeline.sync.results import AccountDayResult
 
 POOL = "graph_api"
 """Steps that call Meta; their number is bounded in dagster.yaml."""
 
 GROUP = "instagram"
 
-SPECS: tuple[dg.AssetSpec, ...] = (
-    dg.AssetSpec(
-        "account_insights",
-        description=(
-            "What Instagram counted for the account on this day: reach, new followers, views, profile visits and the "
-            "other metrics of the catalogue. Table `instagram_insights`. Numbers settle for up to 48 hours."
-        ),
-        kinds={"instagram", "sql"},
+
+def spec_of(stream: Stream, grid: dg.MultiPartitionsDefinition | None = None) -> dg.AssetSpec:
+    """A stream as Dagster shows it; on `grid`, where it has a cell a day."""
+    tables = " and ".join(f"`{name}`" for name in stream.tables)
+    return dg.AssetSpec(
+        stream.name,
+        deps=stream.upstream,
+        description=f"{stream.description} {'Tables' if len(stream.tables) > 1 else 'Table'} {tables}.",
+        kinds=set(stream.kinds),
         group_name=GROUP,
+        partitions_def=grid,
         skippable=True,
-    ),
-    dg.AssetSpec(
-        "media_engagement",
-        description=(
-            "Likes, comments and saves of every post published on this day, with the post's own insights. "
-            "Tables `media_engagement` and `media_engagement_snapshots`."
-        ),
-        kinds={"instagram", "sql"},
-        group_name=GROUP,
-        skippable=True,
-    ),
-    dg.AssetSpec(
-        "daily_metrics",
-        deps=["account_insights", "media_engagement"],
-        description=(
-            "The day on the chart: reach, and engagement (likes + comments + saves of the day's posts). "
-            "Table `metrics`."
-        ),
-        kinds={"sql"},
-        group_name=GROUP,
-        skippable=True,
-    ),
-)
+    )
 
 
-GRID_ASSETS = [spec.key for spec in SPECS]
-"""Keys of the three, upstream first."""
+GRID_ASSETS = [dg.AssetKey(name) for name in registry.grid()]
+"""Keys of the assets that every sync fills, upstream first."""
 
 
 def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
-    """`account_insights`, `media_engagement` and `daily_metrics` on `grid`, with their checks."""
+    """The streams of every sync on `grid`, with their checks."""
 
     @dg.multi_asset(
         name="instagram_insights",
-        specs=[spec.replace_attributes(partitions_def=grid) for spec in SPECS],
+        specs=[spec_of(stream, grid) for stream in registry.chosen(registry.grid())],
         check_specs=GRID_CHECK_SPECS,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -80,12 +63,17 @@ def insight_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> Iterator[CellEvent | dg.AssetCheckResult]:
         results: list[AccountDayResult] = []
-        if wanted := [name for name in ASSETS if dg.AssetKey(name) in context.selected_asset_keys]:
+        if wanted := [key.to_user_string() for key in GRID_ASSETS if key in context.selected_asset_keys]:
             cells = cells_given(context, grid)
-            fetching = pipeline.cells(
-                cells, assets=wanted, run_id=context.run.run_id, asks_everything=is_by_a_person(context.run)
+            asks_everything = is_by_a_person(context.run)
+            filling = partial(
+                pipeline.fetch,
+                cells=cells,
+                assets=wanted,
+                run_id=context.run.run_id,
+                asks_everything=asks_everything,
             )
-            for result in drain(fetching):
+            for result in drain(pipeline.results(filling)):
                 results.append(result)
                 yield event_of(result)
         yield from grid_check_results(pipeline, context.selected_asset_check_keys)

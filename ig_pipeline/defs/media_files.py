@@ -1,9 +1,9 @@
-"""The asset of media files on the grid, its nightly schedule (shipped stopped) and the previews in its cells.
+"""The asset of media files on the grid, and the previews in its cells.
 
 Names what exists and tells Dagster what became of each cell; fetching is `sync.media_files`'.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -13,18 +13,18 @@ from rich.filesize import decimal
 from ig_pipeline.defs.cell_events import CellEvent, event_of
 from ig_pipeline.defs.draining import drain
 from ig_pipeline.defs.failures import failure_of
-from ig_pipeline.defs.insights import GROUP, POOL, cells_given
+from ig_pipeline.defs.insights import POOL, cells_given, spec_of
 from ig_pipeline.defs.media_requests import options_of, tell_requests
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import OPTIONS_TAG
-from ig_pipeline.defs.schedules import nightly_runs
-from ig_pipeline.graph_api.days import PACIFIC
 from ig_pipeline.storage import media_items
 from ig_pipeline.storage.database import DatabaseError
+from ig_pipeline.sync import registry
+from ig_pipeline.sync.media_files.days import ASSET
 from ig_pipeline.sync.media_files.results import BackfillResult
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 
-MEDIA_FILES = dg.AssetKey("media_files")
+MEDIA_FILES = dg.AssetKey(ASSET)
 
 # Dagster's UI shows markdown without a click below 1,000 characters in all, the marks around the pictures included.
 _PREVIEW_CHARACTERS = 900
@@ -36,21 +36,7 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="instagram_media_files",
-        specs=[
-            dg.AssetSpec(
-                MEDIA_FILES,
-                description=(
-                    "The pictures and videos posted on this day, as files in the media library with a row each in "
-                    "`media_items`. Fetched on demand, never by itself: launch it for the days you want, or switch on "
-                    "`nightly_media_files`. Stories only while they live: 24 hours. A run whose tag "
-                    f"`{OPTIONS_TAG}` holds flags of the command line as JSON backfills its accounts accordingly."
-                ),
-                kinds={"instagram", "file"},
-                group_name=GROUP,
-                partitions_def=grid,
-                skippable=True,
-            )
-        ],
+        specs=[spec_of(stream, grid) for stream in registry.chosen([ASSET])],
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=POOL,
     )
@@ -60,14 +46,20 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
         cells, options = cells_given(context, grid), options_of(context.run)
         results: list[AccountDayResult] = []
         ended: list[BackfillResult] = []
-        fetching = pipeline.media_cells(
-            cells,
-            run_id=context.run.run_id,
-            triggered_by=f"dagster:{context.run.root_run_id or context.run.run_id}",
-            options=options,
-            ended=ended.append,
-        )
-        for result in drain(fetching):
+
+        async def filling(services: SyncServices) -> AsyncIterator[AccountDayResult]:
+            # Decoders and downloaders load in runs only, not in every code server.
+            from ig_pipeline.sync.media_files.runs import media_file_days  # noqa: PLC0415
+            from ig_pipeline.sync.media_files.services import open_media  # noqa: PLC0415
+
+            run_id, by = context.run.run_id, f"dagster:{context.run.root_run_id or context.run.run_id}"
+            async with open_media(services.settings) as media:
+                async for result in media_file_days(
+                    services, media, cells, run_id=run_id, triggered_by=by, options=options, ended=ended.append
+                ):
+                    yield result
+
+        for result in drain(pipeline.results(filling)):
             results.append(result)
             if options is None or not options.dry_run:
                 yield _shown(event_of(result), pipeline, result)
@@ -79,24 +71,6 @@ def media_assets(grid: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
             raise failure
 
     return instagram_media_files
-
-
-@dg.schedule(
-    # After the numbers, which begin at 02:17; a day is complete at Pacific midnight.
-    cron_schedule="47 2 * * *",
-    execution_timezone=PACIFIC.key,
-    target=dg.AssetSelection.assets(MEDIA_FILES),
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description=(
-        "Archives new posts of every connected account as they come. Stopped as shipped: files are many and large, "
-        "whoever wants them switches it on."
-    ),
-)
-def nightly_media_files(
-    context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """The nightly window again, for files; what the library has costs a page of the listing."""
-    return nightly_runs(context, pipeline, assets=[MEDIA_FILES], prefix="nightly-media")
 
 
 def _all_settled(cells: Mapping[str, Sequence[date]], results: Sequence[AccountDayResult]) -> bool:

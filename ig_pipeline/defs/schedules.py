@@ -1,14 +1,14 @@
-"""When work starts by the clock: the nightly window, the refreshing of tokens, the look over the grid.
+"""When work starts by the clock: streams as they say, the refreshing of tokens, the look over the grid.
 
 Schedules target assets, never a partitioned job (facts/dagster.md §0.1). Which cells a night asks for is `sync.plan`'s.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
 from ig_pipeline.defs.checks import GRID_CHECK_SPECS, TOKEN_CHECKS
-from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import run_request
@@ -17,30 +17,87 @@ from ig_pipeline.graph_api.days import PACIFIC, instagram_day
 from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import CONNECTED
 from ig_pipeline.sync.plan import nightly_rectangles
+from ig_pipeline.sync.registry import Stream, streams
 
 
-@dg.schedule(
+@dataclass(frozen=True)
+class _Clock:
+    """When streams of one grain are asked for. `prefix`: of its run keys. `cron`: Pacific."""
+
+    prefix: str
+    cron: str
+    description: str
+    runs: bool = True
+    """Whether it runs as shipped."""
+
+
+_CLOCKS = {
     # A day is complete at Pacific midnight; off the hour so that a thousand deployments do not call at once.
-    cron_schedule="17 2 * * *",
-    execution_timezone=PACIFIC.key,
-    target=dg.AssetSelection.assets(*GRID_ASSETS),
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=(
+    "nightly_sync": _Clock(
+        "nightly",
+        "17 2 * * *",
         "Yesterday and the days before it (IG_PIPELINE_NIGHTLY_WINDOW_DAYS) of every connected account, at most "
-        "IG_PIPELINE_ACCOUNTS_PER_RUN accounts a run: Meta settles its numbers for up to 48 hours."
+        "IG_PIPELINE_ACCOUNTS_PER_RUN accounts a run: Meta settles its numbers for up to 48 hours.",
     ),
-)
-def nightly_sync(
-    context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Rectangles of connected accounts. A tick that fires twice finds its run keys taken and launches nothing."""
-    return nightly_runs(context, pipeline, assets=GRID_ASSETS, prefix="nightly")
+    # After the numbers. The nightly window again, for files; what the library has costs a page of the listing.
+    "nightly_media_files": _Clock(
+        "nightly-media",
+        "47 2 * * *",
+        "Archives new posts of every connected account as they come. Stopped as shipped: files are many and large, "
+        "whoever wants them switches it on.",
+        runs=False,
+    ),
+    "audience_refresh": _Clock(
+        "audience",
+        "37 3 * * *",
+        "Followers online every night; demographics of the accounts whose last snapshot is a week old.",
+    ),
+    # A story is seen eight times in its life, last when it is at least 21 hours old.
+    "story_polling": _Clock(
+        "stories",
+        "7 */3 * * *",
+        "Polls live stories every three hours. Stopped as shipped: it spends eight calls per account and day.",
+        runs=False,
+    ),
+}
 
 
-def nightly_runs(
+def stream_schedules() -> list[dg.ScheduleDefinition]:
+    """The schedules of the streams. Raises `ValueError` for a stream that names none of them."""
+    of_clock: dict[str, list[Stream]] = {name: [] for name in _CLOCKS}
+    for stream in streams():
+        if stream.schedule not in of_clock:
+            raise ValueError(f"The stream {stream.name} names the schedule {stream.schedule}: {', '.join(_CLOCKS)}.")
+        of_clock[stream.schedule].append(stream)
+    return [_schedule(name, _CLOCKS[name], chosen) for name, chosen in of_clock.items()]
+
+
+def _schedule(name: str, clock: _Clock, chosen: Sequence[Stream]) -> dg.ScheduleDefinition:
+    keys = [dg.AssetKey(stream.name) for stream in chosen]
+
+    @dg.schedule(
+        name=name,
+        cron_schedule=clock.cron,
+        execution_timezone=PACIFIC.key,
+        target=dg.AssetSelection.assets(*keys),
+        default_status=dg.DefaultScheduleStatus.RUNNING if clock.runs else dg.DefaultScheduleStatus.STOPPED,
+        description=clock.description,
+    )
+    def runs(
+        context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        if chosen[0].grain == "account-day":
+            return _nightly_runs(context, pipeline, assets=keys, prefix=clock.prefix)
+        # One run over all accounts.
+        return [dg.RunRequest(run_key=f"{clock.prefix}/{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")]
+
+    return runs
+
+
+def _nightly_runs(
     context: dg.ScheduleEvaluationContext, pipeline: Pipeline, *, assets: Sequence[dg.AssetKey], prefix: str
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Runs of `assets` over the nightly window of every connected account; run keys begin with `prefix`."""
+    """Rectangles of connected accounts. A tick that fires twice finds its run keys taken and launches nothing."""
     settings = pipeline.settings
     # The night the tick stands for: repeated hours later, or after midnight, it still means the same days.
     today = instagram_day(context.scheduled_execution_time)

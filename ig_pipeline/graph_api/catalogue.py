@@ -277,6 +277,8 @@ MEDIA_METRIC_VOCABULARY = (
 
 # Asked for with every page of posts: accepted for feed posts and reels alike.
 DEFAULT_MEDIA_METRICS = tuple(name for name, metric in MEDIA_METRICS.items() if metric.default)
+# What a post's engagement adds up: two of its fields and an insight.
+ENGAGEMENT = ("like_count", "comments_count", "saved")
 # What the table of stories keeps: the organic metrics every story has, shared to Facebook or not.
 STORY_METRICS = tuple(
     name

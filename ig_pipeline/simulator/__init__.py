@@ -11,5 +11,5 @@ On a port, for a client in any language: `python -m ig_pipeline.simulator --port
         client = Client(simulator.url, token=simulator.token("acme.studio"))
 
 `world` holds the truth that answers are compared with, `faults` the plans of what goes wrong, `control` the levers
-under `/_simulator/` (README, The simulator): the clock, tokens, limits, counted calls, odd answers.
+under `/_simulator/` (docs/simulator.md): the clock, tokens, limits, counted calls, odd answers.
 """

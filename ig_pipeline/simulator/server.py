@@ -147,8 +147,11 @@ class _Delivery(Response):
 async def _wait(seconds: float, receive: Receive) -> None:
     """Wait so long, or until the caller has given up."""
     gone = asyncio.ensure_future(_gone(receive))
-    await asyncio.wait({gone}, timeout=seconds)
-    gone.cancel()
+    try:
+        await asyncio.wait({gone}, timeout=seconds)
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:

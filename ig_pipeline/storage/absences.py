@@ -11,8 +11,6 @@ from ig_pipeline.storage.tables import media_engagement
 from ig_pipeline.storage.tables import metric_absences as table
 from ig_pipeline.storage.upsert import Written, upsert
 
-KEY = ("u_id", "account_id", "subject", "metric")
-
 
 @dataclass(frozen=True)
 class RememberedAbsence:
@@ -31,7 +29,7 @@ _FIELDS = tuple(RememberedAbsence.__dataclass_fields__)
 
 def save(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     """Write absences: u_id, account_id, subject, metric, reason, detail, recorded_at, recheck_after."""
-    return upsert(db, table, rows, key=KEY, observed="recorded_at")
+    return upsert(db, table, rows, observed="recorded_at")
 
 
 def of_subject(db: sa.Connection, u_id: int, account_id: str, subject: str) -> list[RememberedAbsence]:

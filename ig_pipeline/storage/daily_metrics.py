@@ -8,13 +8,16 @@ import sqlalchemy as sa
 from ig_pipeline.storage.tables import metrics
 from ig_pipeline.storage.upsert import Written, upsert
 
-KEY = ("u_id", "account_id", "date", "source")
 SOURCE = "instagram"
+STREAM = "daily_metrics"
+"""The stream that fills this table."""
+MADE_OF = ("account_insights", "media_engagement")
+"""The streams that its rows are made of."""
 
 
 def save(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     """Write days: u_id, account_id, date, source, reach, engagement, observed_at."""
-    return upsert(db, metrics, rows, key=KEY)
+    return upsert(db, metrics, rows)
 
 
 def has_any(db: sa.Connection, u_id: int, account_id: str) -> bool:

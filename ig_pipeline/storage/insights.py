@@ -12,12 +12,10 @@ import sqlalchemy as sa
 from ig_pipeline.storage.tables import instagram_insights
 from ig_pipeline.storage.upsert import Written, upsert
 
-KEY = ("u_id", "account_id", "metric", "end_time")
-
 
 def save(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     """Write values: u_id, account_id, metric, end_time, date, metric_type, value, observed_at."""
-    return upsert(db, instagram_insights, rows, key=KEY)
+    return upsert(db, instagram_insights, rows)
 
 
 def values_of(db: sa.Connection, u_id: int, account_id: str, day: date) -> dict[str, int]:

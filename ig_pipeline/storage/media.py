@@ -10,15 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
 from ig_pipeline.storage.tables import media_engagement
 from ig_pipeline.storage.tables import media_engagement_snapshots as of_snapshots
 from ig_pipeline.storage.upsert import NewColumns, Written, kept_if_missing, upsert
 
-KEY = ("u_id", "account_id", "media_id")
-INSIGHTS = ("saved", "reach", "views", "shares", "total_interactions")
-"""Columns of a post that an insight fills; the others come with the post itself."""
-
-SNAPSHOT_KEY = (*KEY, "observed_on")
 _SNAPSHOT_COLUMNS = tuple(column.name for column in of_snapshots.columns if column.name not in ("id", "observed_on"))
 
 
@@ -27,15 +23,15 @@ def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     snapshots = [
         {name: row[name] for name in _SNAPSHOT_COLUMNS} | {"observed_on": row["observed_at"].date()} for row in rows
     ]
-    upsert(db, of_snapshots, snapshots, key=SNAPSHOT_KEY, merged=partial(_merged, of_snapshots))
-    return upsert(db, media_engagement, rows, key=KEY, merged=partial(_merged, media_engagement))
+    upsert(db, of_snapshots, snapshots, merged=partial(_merged, of_snapshots))
+    return upsert(db, media_engagement, rows, merged=partial(_merged, media_engagement))
 
 
 def _merged(table: sa.Table, new: NewColumns) -> dict[str, sa.ColumnElement[Any]]:
     """An insight that an answer lacked keeps the value it has, and counts in the post's engagement."""
-    kept = dict(kept_if_missing(table, INSIGHTS)(new))
-    known = [sa.func.coalesce(column, 0) for column in (new["like_count"], new["comments_count"], kept["saved"])]
-    return {**kept, "engagement": known[0] + known[1] + known[2]}
+    kept = dict(kept_if_missing(table, DEFAULT_MEDIA_METRICS)(new))
+    known = [sa.func.coalesce(kept.get(name, new[name]), 0) for name in ENGAGEMENT]
+    return {**kept, "engagement": sum(known[1:], start=known[0])}
 
 
 def posts_of(db: sa.Connection, u_id: int, account_id: str, day: date) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import CONNECTED, Connection
-from ig_pipeline.storage.daily_metrics import SOURCE
+from ig_pipeline.storage.daily_metrics import MADE_OF, SOURCE, STREAM
 from ig_pipeline.storage.sync_requests import LAUNCHED, UNFINISHED
 from ig_pipeline.storage.tables import instagram_sync_logs, metrics, sync_requests, user_tokens, users
 
@@ -48,8 +48,6 @@ class Standing:
     backfill: Backfill
 
 
-# Assets without which a day has no numbers; a media file that could not be had is no failure of the first backfill.
-_OF_THE_CHART = ("account_insights", "media_engagement", "daily_metrics")
 _FIELDS = tuple(Connection.__dataclass_fields__)
 
 
@@ -132,7 +130,7 @@ def _failed_days(db: sa.Connection, connection: Connection, first: date, last: d
         log.c.u_id == connection.u_id,
         log.c.account_id == connection.account_id,
         log.c.date.between(first, last),
-        log.c.asset.in_(_OF_THE_CHART),
+        log.c.asset.in_((*MADE_OF, STREAM)),  # a media file that could not be had leaves no day without numbers
         log.c.status == "failed",
         ~there,
     )

@@ -15,7 +15,7 @@ import psycopg2.extensions
 import sqlalchemy as sa
 
 from ig_pipeline.storage.database import BUSY_TIMEOUT_S, DatabaseError, plain_errors
-from ig_pipeline.storage.tables import metadata
+from ig_pipeline.storage.user_data import tables_of
 
 # While we wait for a table everybody else who wants it waits behind us.
 _LOCK_TIMEOUT_S = 3
@@ -37,7 +37,7 @@ def scrub(engine: sa.Engine, *, rewrite: bool = True) -> None:
             return
         db.execution_options(isolation_level="AUTOCOMMIT")
         # Our tables alone: Dagster's may live beside them.
-        scrub_postgresql(db, metadata.tables, rewrite=rewrite)
+        scrub_postgresql(db, {table.name for table in tables_of(db)}, rewrite=rewrite)
 
 
 def scrub_file(path: Path) -> None:

@@ -16,8 +16,6 @@ from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.tables import instagram_sync_logs as table
 from ig_pipeline.storage.upsert import upsert
 
-KEY = ("u_id", "account_id", "asset", "date", "run_id")
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -46,7 +44,7 @@ _FIELDS = tuple(Entry.__dataclass_fields__)
 
 def record(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write ledger rows, and count them; the same cell in the same run again replaces its row."""
-    upsert(db, table, rows, key=KEY, observed=None)
+    upsert(db, table, rows, observed=None)
     cell_counts.add(db, rows)
 
 

@@ -5,6 +5,7 @@ Only definitions here: what is done with an aggregate is in its own module, what
 
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, STORY_METRICS
 from ig_pipeline.storage.column_types import BigKey, UtcDateTime
 
 NAMING = {
@@ -23,6 +24,12 @@ def _key() -> sa.Column[int]:
 
 def _owner() -> sa.Column[int]:
     return sa.Column("u_id", BigKey, sa.ForeignKey("users.u_id", ondelete="CASCADE"), nullable=False)
+
+
+def account_table(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
+    """A table of what accounts have: an id, the user (`u_id`) and the account (`account_id`), then `parts`."""
+    account_id = sa.Column("account_id", sa.Text, nullable=False)
+    return sa.Table(name, metadata, _key(), _owner(), account_id, *parts, sqlite_autoincrement=True)
 
 
 users = sa.Table(
@@ -63,12 +70,8 @@ user_tokens = sa.Table(
     sa.Index(None, "status"),
 )
 
-instagram_insights = sa.Table(
+instagram_insights = account_table(
     "instagram_insights",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("metric", sa.Text, nullable=False),
     sa.Column("end_time", UtcDateTime, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
@@ -79,12 +82,8 @@ instagram_insights = sa.Table(
     sa.Index(None, "account_id", "date"),
 )
 
-metrics = sa.Table(
+metrics = account_table(
     "metrics",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("reach", sa.BigInteger),
@@ -93,22 +92,16 @@ metrics = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "date", "source"),
 )
 
-_POST_NUMBERS = ("like_count", "comments_count", "saved", "reach", "views", "shares", "total_interactions")
-
 
 def _post_numbers() -> list[sa.Column[int]]:
     return [
-        *(sa.Column(name, sa.BigInteger) for name in _POST_NUMBERS),
+        *(sa.Column(name, sa.BigInteger) for name in ("like_count", "comments_count", *DEFAULT_MEDIA_METRICS)),
         sa.Column("engagement", sa.BigInteger, nullable=False),
     ]
 
 
-media_engagement = sa.Table(
+media_engagement = account_table(
     "media_engagement",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("media_id", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
     sa.Column("posted_at", UtcDateTime, nullable=False),
@@ -123,12 +116,8 @@ media_engagement = sa.Table(
     sa.Index(None, "account_id", "date"),
 )
 
-media_engagement_snapshots = sa.Table(
+media_engagement_snapshots = account_table(
     "media_engagement_snapshots",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("media_id", sa.Text, nullable=False),
     sa.Column("observed_on", sa.Date, nullable=False),
     *_post_numbers(),
@@ -136,12 +125,8 @@ media_engagement_snapshots = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "media_id", "observed_on"),
 )
 
-instagram_sync_logs = sa.Table(
+instagram_sync_logs = account_table(
     "instagram_sync_logs",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("account_key", sa.Text, nullable=False),
     sa.Column("asset", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
@@ -169,12 +154,8 @@ instagram_sync_logs = sa.Table(
 
 # What the ledger adds up to, kept as it grows: monitoring looks every few seconds, and a year of a thousand accounts is
 # a million rows. One row an account, so that writers of different accounts never wait for each other.
-cell_counts = sa.Table(
+cell_counts = account_table(
     "cell_counts",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("account_key", sa.Text, nullable=False),
     sa.Column("asset", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
@@ -210,12 +191,8 @@ sync_requests = sa.Table(
     sa.Index(None, "account_key"),
 )
 
-metric_absences = sa.Table(
+metric_absences = account_table(
     "metric_absences",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("metric", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
@@ -225,12 +202,8 @@ metric_absences = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "subject", "metric"),
 )
 
-media_items = sa.Table(
+media_items = account_table(
     "media_items",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("instagram_media_id", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
     sa.Column("posted_at", UtcDateTime, nullable=False),
@@ -254,12 +227,8 @@ media_items = sa.Table(
     sa.Index(None, "account_id", "date"),
 )
 
-media_backfills = sa.Table(
+media_backfills = account_table(
     "media_backfills",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("account_key", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("triggered_by", sa.Text, nullable=False),
@@ -338,12 +307,8 @@ graph_calls = sa.Table(
     sa.Column("calls", sa.BigInteger, nullable=False),
 )
 
-audience_demographics = sa.Table(
+audience_demographics = account_table(
     "audience_demographics",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("observed_on", sa.Date, nullable=False),
     sa.Column("metric", sa.Text, nullable=False),
     sa.Column("breakdown", sa.Text, nullable=False),
@@ -353,12 +318,8 @@ audience_demographics = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "observed_on", "metric", "breakdown", "value"),
 )
 
-online_followers = sa.Table(
+online_followers = account_table(
     "online_followers",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
     sa.Column("hour", sa.Integer, nullable=False),
     sa.Column("followers", sa.BigInteger, nullable=False),
@@ -366,17 +327,8 @@ online_followers = sa.Table(
     sa.UniqueConstraint("u_id", "account_id", "date", "hour"),
 )
 
-STORY_NUMBERS = (
-    *("reach", "views", "replies", "shares", "total_interactions", "reposts"),
-    *("follows", "profile_visits", "profile_activity", "navigation", "link_clicks"),
-)
-
-stories = sa.Table(
+stories = account_table(
     "stories",
-    metadata,
-    _key(),
-    _owner(),
-    sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("media_id", sa.Text, nullable=False),
     sa.Column("date", sa.Date, nullable=False),
     sa.Column("posted_at", UtcDateTime, nullable=False),
@@ -384,7 +336,7 @@ stories = sa.Table(
     sa.Column("media_type", sa.Text),
     sa.Column("permalink", sa.Text),
     sa.Column("caption", sa.Text),
-    *(sa.Column(name, sa.BigInteger) for name in STORY_NUMBERS),
+    *(sa.Column(name, sa.BigInteger) for name in STORY_METRICS),
     sa.Column("absences", sa.JSON, nullable=False),
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "media_id"),

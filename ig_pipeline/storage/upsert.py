@@ -1,6 +1,6 @@
 """Idempotent writes: insert, or update where what we bring is not older. The one dialect switch of the package.
 
-Every aggregate writes through `upsert`; which columns make a row the same is the aggregate's to say.
+Every aggregate writes through `upsert`; which columns make a row the same is its table's to say.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,11 +38,10 @@ def upsert(
     table: sa.Table,
     rows: Sequence[Mapping[str, Any]],
     *,
-    key: Sequence[str],
     observed: str | None = "observed_at",
     merged: Merged | None = None,
 ) -> Written:
-    """Insert `rows`, or update those with the same `key` whose `observed` column is not newer than ours.
+    """Insert `rows`, or update those with the same unique key whose `observed` column is not newer than ours.
 
     `merged`: from the columns of the row that comes, those that are not simply taken from it.
 
@@ -52,6 +51,7 @@ def upsert(
     """
     if not rows:
         return Written(0, 0, 0)
+    key = unique_key(table)
     rows = _once_each(rows, key, observed)
     keys_written = _write(db, table, rows, key=key, observed=observed, merged=merged)
     superseded = 0
@@ -65,6 +65,12 @@ def upsert(
             f"and held {result.superseded} newer ones. Nothing of this account-day was kept; run it again."
         )
     return result
+
+
+def unique_key(table: sa.Table) -> list[str]:
+    """The columns of the table's one unique constraint."""
+    (constraint,) = (each for each in table.constraints if isinstance(each, sa.UniqueConstraint))
+    return list(constraint.columns.keys())
 
 
 def insert_unless_there(db: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:

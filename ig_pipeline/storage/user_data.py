@@ -1,6 +1,7 @@
 """All that is held about a person, wherever it stands: to hand it out, or to erase it.
 
-Tables are found by their columns (`u_id`, `account_id`, `account_key`), so that one added later is not forgotten.
+Tables are found by their columns (`u_id`, `account_id`, `account_key`), in the database itself, so that one added later
+is not forgotten, by a process either that never loaded the stream it belongs to.
 Files and Dagster's own storage are not rows: whoever erases them does so elsewhere.
 """
 
@@ -20,6 +21,21 @@ _SECRETS = {"access_token", "lease_owner", "lease_until", "token_version", "stat
 _KEEP_WHILE_FILES_REMAIN = {"media_items", "user_tokens", "users"}
 
 
+def tables_of(db: sa.Connection) -> list[sa.Table]:
+    """Our tables, a table before those that refer to it, and any other of the database that holds accounts' rows."""
+    others = sa.inspect(db).get_multi_columns()
+    holding = sorted(
+        name
+        for (_, name), columns in others.items()
+        if name not in metadata.tables and {"u_id", "account_id"} <= {column["name"] for column in columns}
+    )
+    found = sa.MetaData()
+    return [
+        *metadata.sorted_tables,
+        *(sa.Table(name, found, autoload_with=db, resolve_fks=False) for name in holding),
+    ]
+
+
 def export(db: sa.Connection, email: str) -> Json | None:
     """Every row about the person behind `email`, by table, without secrets. None: nobody has this email."""
     email = email.strip().lower()
@@ -28,7 +44,7 @@ def export(db: sa.Connection, email: str) -> Json | None:
         return None
     keys = [connection.account_key for connection in list_connections(db, email=email)]
     tables: dict[str, list[Json]] = {}
-    for table in metadata.sorted_tables:
+    for table in tables_of(db):
         condition = _about_person(table, u_id, email, keys)
         if condition is None:
             continue
@@ -53,7 +69,7 @@ def erase_known(db: sa.Connection, u_id: int, account_id: str, account_key: str,
 
 def _erase(db: sa.Connection, u_id: int, account_id: str, account_key: str, *, keep: set[str]) -> dict[str, int]:
     erased: dict[str, int] = {}
-    for table in reversed(metadata.sorted_tables):
+    for table in reversed(tables_of(db)):
         condition = _about_account(table, u_id, account_id, account_key)
         if condition is None or table.name in keep:
             continue

@@ -1,12 +1,15 @@
-"""Waiting for a database that is away: restarted, failing over, out of reach for a moment.
+"""Waiting for work on a thread, and for a database that is away: restarted, failing over, out of reach for a moment.
 
-Whoever can wait says for how long; what is written meanwhile is not decided here.
+Callers say for how long; what is written meanwhile is not decided here.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from contextvars import copy_context
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -53,6 +56,26 @@ async def outlasting(work: Callable[[], Awaitable[T]], *, patience: float) -> T:
             return result
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  sixteen that wait must not come back at once
         pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+async def in_thread(
+    work: Callable[[], T], threads: Executor | None = None, *, late: Callable[[T], None] | None = None
+) -> T:
+    """The result of `work` in a thread (of `threads`, when given). A cancellation is raised only when it has ended.
+
+    A thread cannot be stopped: left alone it would commit after its caller was told that nothing happens any more.
+    `late` hears a result that comes after a cancellation.
+    """
+    future = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        if late is not None and not future.cancelled() and future.exception() is None:
+            late(future.result())
+        raise
 
 
 class _NoRoomError(DatabaseUnreachableError):

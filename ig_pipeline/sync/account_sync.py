@@ -1,6 +1,6 @@
-"""One account's part of a run: the assets side by side, the roll-up as soon as a day has both, what is lost at the end.
+"""One account's part of a run: its streams side by side, those made of others as soon as a day has these.
 
-Decides when something is asked again, recorded as failed or deferred. How an asset is filled is the asset's module's.
+Decides when something is asked again, recorded as failed or deferred. How a stream is filled is its module's.
 """
 
 import asyncio
@@ -9,28 +9,30 @@ from contextlib import aclosing
 from datetime import date
 
 from ig_pipeline.graph_api.days import windows_of
-from ig_pipeline.sync.account_insights import account_insights
-from ig_pipeline.sync.daily_metrics import daily_metrics
+from ig_pipeline.graph_api.errors import GraphError
+from ig_pipeline.storage.upsert import WriteMismatchError
 from ig_pipeline.sync.failures import echo
 from ig_pipeline.sync.losses import write_down_lost
-from ig_pipeline.sync.media_engagement import media_engagement
-from ig_pipeline.sync.results import ASSETS, UPSTREAM, AccountDayResult, AnyAsset, AssetName
+from ig_pipeline.sync.registry import Stream
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 
 Emit = Callable[[AccountDayResult], None]
 
 
 class AccountSync:
-    """Fills the `assets` of one account for some days; every cell is handed to `emit` once, when it is settled."""
+    """Fills `streams` (upstream first) of one account; every cell is handed to `emit` once, when it is settled.
+
+    `ask_again`: what may succeed later is requested; otherwise its own schedule comes back to it.
+    """
 
     def __init__(
-        self, session: AccountSession, *, assets: Collection[AssetName], emit: Emit, with_follows: bool
+        self, session: AccountSession, *, streams: Sequence[Stream], emit: Emit, ask_again: bool = True
     ) -> None:
-        self._session = session
-        self._assets = frozenset(assets)
-        self._emit = emit
-        self._with_follows = with_follows
-        self._settled: dict[date, dict[AnyAsset, AccountDayResult]] = {}
+        self._session, self._streams, self._emit, self._ask_again = session, streams, emit, ask_again
+        wanted = {stream.name for stream in streams}
+        self._needs = {stream.name: [name for name in stream.upstream if name in wanted] for stream in streams}
+        self._settled: dict[date, dict[str, AccountDayResult]] = {}
         self._lost: list[AccountDayResult] = []
         self._partial: list[AccountDayResult] = []
         self._refused: set[date] = set()
@@ -50,34 +52,27 @@ class AccountSync:
 
     def refuse(self, days: Collection[date], error: Exception) -> None:
         """Report `days` as failed with `error`, for a reason known before anything was asked."""
-        for asset in ASSETS:
-            if asset in self._assets:
-                self._lost += self._session.lost(error, asset, days)
+        for stream in self._streams:
+            self._lost += self._session.lost(error, stream.name, days)
         self._refused.update(days)
 
     async def _fill(self, days: Sequence[date]) -> None:
         async with asyncio.TaskGroup() as side_by_side:
-            tasks = {a: side_by_side.create_task(self._drain(a, days)) for a in self._wanted_upstream}
-        for asset, task in tasks.items():
+            roots = [stream for stream in self._streams if not self._needs[stream.name]]
+            tasks = [side_by_side.create_task(self._drain(stream, days)) for stream in roots]
+        for stream, task in zip(roots, tasks, strict=True):
             lost = task.result()
             # What failed for a moment's reason is asked once more, now that the rest is done and the storm may be
             # over; not when nothing at all got through, for then it is no matter of a moment.
             if 0 < len(lost) < len(days):
-                lost = await self._drain(asset, [result.date for result in lost])
+                lost = await self._drain(stream, [result.date for result in lost])
             for result in lost:
                 await self._settle(result)
-        if not self._wanted_upstream:
-            for day in days:
-                await self._roll_up(day)
 
-    @property
-    def _wanted_upstream(self) -> list[AssetName]:
-        return [asset for asset in UPSTREAM if asset in self._assets]
-
-    async def _drain(self, asset: AssetName, days: Sequence[date]) -> list[AccountDayResult]:
-        """Settle the asset's results as they come; hand back those that may succeed when asked again."""
+    async def _drain(self, stream: Stream, days: Sequence[date]) -> list[AccountDayResult]:
+        """Settle the stream's results as they come; hand back those that may succeed when asked again."""
         passing = []
-        async with aclosing(self._results_of(asset, days)) as results:
+        async with aclosing(self._results_of(stream, days)) as results:
             async for result in results:
                 if result.is_retryable and self._session.stopped is None:
                     passing.append(result)
@@ -85,39 +80,44 @@ class AccountSync:
                     await self._settle(result)
         return passing
 
-    def _results_of(self, asset: AssetName, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
-        if asset == "account_insights":
-            return account_insights(self._session, days, with_follows=self._with_follows)
-        return media_engagement(self._session, days)
+    async def _results_of(self, stream: Stream, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
+        """A result for each of `days`: an error that ends the fetching is that of the days it left."""
+        assert stream.fetch is not None
+        left = set(days)
+        try:
+            async with aclosing(stream.fetch(self._session, days)) as results:
+                async for result in results:
+                    left.discard(result.date)
+                    yield result
+        except (GraphError, WriteMismatchError) as error:
+            for lost in self._session.lost(error, stream.name, sorted(left)):
+                yield lost
 
     async def _settle(self, result: AccountDayResult) -> None:
-        """Report a complete cell, keep any other for the end, and roll the day up when it was the last one missing."""
+        """Report a complete cell, keep any other for the end, and fill what waited for it alone."""
         of_day = self._settled.setdefault(result.date, {})
         of_day[result.asset] = result
-        ready = all(asset in of_day for asset in self._wanted_upstream)
-        self._take(result)
-        if ready:
-            await self._roll_up(result.date)
-
-    def _take(self, result: AccountDayResult) -> None:
         if result.is_complete:
             self._emit(result)
         else:
             (self._partial if result.written else self._lost).append(result)
+        for stream in self._streams:
+            needs = self._needs[stream.name]
+            if result.asset in needs and all(name in of_day for name in needs):
+                await self._derive(stream, result.date, [of_day[name] for name in needs])
 
-    async def _roll_up(self, day: date) -> None:
-        if "daily_metrics" not in self._assets:
+    async def _derive(self, stream: Stream, day: date, upstream: Sequence[AccountDayResult]) -> None:
+        if lost := [result for result in upstream if not result.written]:
+            await self._settle(echo(lost, asset=stream.name))
             return
-        upstream_lost = [result for result in self._settled.get(day, {}).values() if not result.written]
-        if upstream_lost:
-            self._lost.append(echo(upstream_lost, asset="daily_metrics"))
-            return
-        self._take(await daily_metrics(self._session, day))
+        async with aclosing(self._results_of(stream, [day])) as results:
+            async for result in results:
+                await self._settle(result)
 
     async def _write_down_lost(self) -> None:
         """Ask again for what is lost or partial. The rows of partial cells, and their ledger rows, are written."""
         told = await write_down_lost(
-            self._session, self._lost, partial=self._partial, started_at=self._started_at, ask_again=True
+            self._session, self._lost, partial=self._partial, started_at=self._started_at, ask_again=self._ask_again
         )
         for result in told:
             self._emit(result)

@@ -1,4 +1,4 @@
-"""Fills account-days: the same engine under Dagster, the command line and the tests.
+"""Fills cells: the same engine under Dagster, the command line, the bot and the tests.
 
 Accounts run concurrently and apart: whatever happens to one, the others go on. Each cell is committed with its
 ledger row before it is reported. What the cells mean to a scheduler is the caller's.
@@ -8,27 +8,27 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.days import last_complete_day
+from ig_pipeline.graph_api.days import instagram_day, last_complete_day
 from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.graph_api.versions import served_warning
 from ig_pipeline.settings import Settings
-from ig_pipeline.storage import graph_calls
-from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, by_account_key
-from ig_pipeline.storage.database import open_engine, reading
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage import cell_counts, graph_calls
+from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, list_connections
+from ig_pipeline.storage.database import open_engine
+from ig_pipeline.storage.waiting import in_thread
+from ig_pipeline.sync import registry
 from ig_pipeline.sync.account_sync import AccountSync, Emit
 from ig_pipeline.sync.failures import NotConnectedError, innermost, lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.progress import Progress
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AnyAsset, AssetName
-from ig_pipeline.sync.session import AccountSession, AppBrake
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import AccountSession, SyncRun, SyncServices, cancelled
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError
 from ig_pipeline.vault.tokens import TokenVault
 
@@ -37,8 +37,6 @@ logger = logging.getLogger("ig_pipeline.sync")
 # Accounts under way at once. The client lets 16 calls on the wire, four of one account: eight keep it full while
 # others write.
 ACCOUNTS_AT_ONCE = 8
-# SQLite has one writer; more threads would only poll for its lock. PostgreSQL takes a few.
-WRITERS = {"sqlite": 1, "postgresql": 4}
 
 
 class DayNotOverError(Exception):
@@ -47,17 +45,6 @@ class DayNotOverError(Exception):
 
 EXPECTED = (UnknownAccountError, NotConnectedError, KeyRingError)
 """Errors that say themselves what is wrong: no traceback in the log."""
-
-
-@dataclass(frozen=True)
-class SyncServices:
-    """What a sync works with. One per process and run: its client holds the limits of all accounts."""
-
-    engine: sa.Engine
-    client: GraphClient
-    tokens: TokenVault
-    clock: Clock
-    settings: Settings
 
 
 @asynccontextmanager
@@ -81,63 +68,90 @@ async def sync_account_days(
     services: SyncServices,
     cells: Mapping[str, Sequence[date]],
     *,
-    assets: Collection[AssetName] = ASSETS,
+    assets: Collection[str] | None = None,
     run_id: str,
     asks_everything: bool = False,
 ) -> AsyncGenerator[AccountDayResult]:
     """A result for every cell (`assets` x account key x Pacific day), as each is settled.
 
+    `assets`: names of streams of account-days, those of the grid by default.
     Written cells are committed with their ledger row when they are yielded. A refused token is renewed and the call
     repeated once; then the connection is marked `reconnect_required` and its cells fail with the sentence for its
     owner. At a rate limit what is done stays done; the rest is `deferred` and a row of `sync_requests` asks for it
     again; so does one for what no rule explains. `asks_everything`: a person asked, so that what earlier runs learnt is
     asked for all the same. No account's trouble reaches another, and none is raised.
     """
-    ordered = [asset for asset in ASSETS if asset in assets]
+    streams = registry.chosen(registry.grid() if assets is None else assets)
 
     async def fill(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
         connection = session.connection
         if (days[0], days[-1]) == (connection.initial_backfill_first, connection.initial_backfill_last):
             logger.info("[SYNC] Running initial %d-day IG backfill for %s", len(days), connection.email)
-        account = AccountSync(session, assets=ordered, emit=emit, with_follows=services.settings.follows_and_unfollows)
+        account = AccountSync(session, streams=streams, emit=emit)
         newest = last_complete_day(session.now())
         future = [day for day in days if day > newest]
         account.refuse(future, DayNotOverError(f"Not over in Los Angeles; the newest complete day is {newest}."))
         await account.run(days)
 
-    everything = over_accounts(
-        services, cells, assets=ordered, run_id=run_id, work=fill, asks_everything=asks_everything
-    )
-    async with aclosing(everything) as results:
+    run = SyncRun(services, run_id, asks_everything=asks_everything)
+    async with aclosing(over_accounts(run, cells, assets=[stream.name for stream in streams], work=fill)) as results:
         async for result in results:
             yield result
+
+
+async def take_snapshots(
+    services: SyncServices, account_keys: Collection[str], *, asset: str, run_id: str
+) -> AsyncGenerator[AccountDayResult]:
+    """One result of the stream `asset` per account, of this moment, kept under its Pacific day.
+
+    Failed and deferred ones are written down; their schedule asks again.
+    """
+    streams = registry.chosen([asset])
+
+    async def take(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
+        await AccountSync(session, streams=streams, emit=emit, ask_again=False).run(days)
+
+    today = instagram_day(services.clock())
+    cells = {key: [today] for key in account_keys}
+    async with aclosing(over_accounts(SyncRun(services, run_id), cells, assets=[asset], work=take)) as results:
+        async for result in results:
+            yield result
+
+
+# A schedule that looks daily must not slip by a day each week because a run took some minutes.
+_SLACK = timedelta(hours=1)
+
+
+def due(db: sa.Connection, asset: str, *, now: datetime) -> list[str]:
+    """Connected accounts that the schedule of a snapshot asks for at `now` (UTC), by its `every`.
+
+    Without it all of them, else those without a whole snapshot so young: one that was put off or partial stays due.
+    """
+    (stream,) = registry.chosen([asset])
+    keys = [connection.account_key for connection in list_connections(db, statuses=[CONNECTED])]
+    if stream.every is None:
+        return keys
+    newest = cell_counts.last_written(db, asset, statuses=("complete",))
+    return [key for key in keys if (last := newest.get(key)) is None or last <= now - stream.every + _SLACK]
 
 
 Work = Callable[[AccountSession, Sequence[date], Emit], Awaitable[None]]
 
 
 async def over_accounts(
-    services: SyncServices,
-    cells: Mapping[str, Sequence[date]],
-    *,
-    assets: Sequence[AnyAsset],
-    run_id: str,
-    work: Work,
-    patience: float = 0.0,
-    asks_everything: bool = False,
+    run: SyncRun, cells: Mapping[str, Sequence[date]], *, assets: Sequence[str], work: Work
 ) -> AsyncGenerator[AccountDayResult]:
     """`work` for each account of `cells`, side by side and apart; yields what it emits.
 
-    Cells that `work` leaves behind when it ends in an error are failed with that error. `patience` and
-    `asks_everything`: the sessions'.
+    Cells that `work` leaves behind when it ends in an error are failed with that error. When its reader is cancelled,
+    it yields what is committed by then, and raises the cancellation.
     """
     finished: asyncio.Queue[AccountDayResult | None] = asyncio.Queue()
     gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
-    run = _Run(services, assets, run_id, work, finished, patience=patience, asks_everything=asks_everything)
 
     async def one(account_key: str, days: Sequence[date]) -> None:
         async with gate:
-            await run.account(account_key, sorted(set(days)))
+            await _account(run, account_key, sorted(set(days)), assets=assets, work=work, finished=finished.put_nowait)
 
     async def everyone() -> None:
         try:
@@ -150,93 +164,58 @@ async def over_accounts(
         while (result := await finished.get()) is not None:
             yield result
         await task
+    except asyncio.CancelledError:
+        await cancelled(task)
+        while not finished.empty():
+            if (result := finished.get_nowait()) is not None:
+                yield result
+        for result in run.late:
+            yield result
+        raise
     finally:
         # A reader that stops early: what is under way is cancelled and waited for, so that nothing writes afterwards.
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancelled(task)
 
 
-class _Run:
-    """What the accounts of one run share."""
+async def _account(
+    run: SyncRun, account_key: str, days: Sequence[date], *, assets: Sequence[str], work: Work, finished: Emit
+) -> None:
+    """Settle all cells of one account; nothing is raised but cancellation."""
+    progress = Progress(account_key, days=len(days), assets=len(assets))
+    left = {(asset, day) for asset in assets for day in days}
 
-    def __init__(
-        self,
-        services: SyncServices,
-        assets: Sequence[AnyAsset],
-        run_id: str,
-        work: Work,
-        finished: "asyncio.Queue[AccountDayResult | None]",
-        *,
-        patience: float,
-        asks_everything: bool,
-    ) -> None:
-        self._services = services
-        self._assets = assets
-        self._run_id = run_id
-        self._work = work
-        self._finished = finished
-        self._patience = patience
-        self._asks_everything = asks_everything
-        self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
-        self._brake = AppBrake()
+    def emit(result: AccountDayResult) -> None:
+        left.discard((result.asset, result.date))
+        progress.add(result)
+        finished(result)
 
-    async def account(self, account_key: str, days: Sequence[date]) -> None:
-        """Settle all cells of one account; nothing is raised but cancellation."""
-        progress = Progress(account_key, days=len(days), assets=len(self._assets))
-        left = {(asset, day) for asset in self._assets for day in days}
+    started_at = run.services.clock()
+    connection: Connection | None = None
+    try:
+        connection = await run.connection(account_key)
+        await work(run.session(connection), days, emit)
+    except Exception as error:
+        # Whatever it is (a lost database, a bug): this account's cells fail with it, the other accounts go on.
+        cause = innermost(error)
+        if not isinstance(cause, EXPECTED):
+            logger.exception("[SYNC] %s stopped by an unexpected error", account_key)
+        lost = [
+            result
+            for asset in assets
+            for result in lost_cells(cause, asset=asset, account_key=account_key, connection=connection, days=days)
+            if (asset, result.date) in left
+        ]
+        await in_thread(lambda: _write_down(run, lost, started_at))
+        for result in lost:
+            emit(result)
+    finally:
+        progress.finish(calls=run.services.client.calls_of(connection.account_id) if connection else 0)
 
-        def emit(result: AccountDayResult) -> None:
-            left.discard((result.asset, result.date))
-            progress.add(result)
-            self._finished.put_nowait(result)
 
-        started_at = self._services.clock()
-        connection: Connection | None = None
-        try:
-            connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=self._patience)
-            await self._work(self._session(connection), days, emit)
-        except Exception as error:
-            # Whatever it is (a lost database, a bug): this account's cells fail with it, the other accounts go on.
-            cause = innermost(error)
-            if not isinstance(cause, EXPECTED):
-                logger.exception("[SYNC] %s stopped by an unexpected error", account_key)
-            lost = [
-                result
-                for asset in self._assets
-                for result in lost_cells(cause, asset=asset, account_key=account_key, connection=connection, days=days)
-                if (asset, result.date) in left
-            ]
-            await asyncio.to_thread(self._write_down, lost, started_at)
-            for result in lost:
-                emit(result)
-        finally:
-            progress.finish(calls=self._services.client.calls_of(connection.account_id) if connection else 0)
-
-    def _find(self, account_key: str) -> Connection:
-        with reading(self._services.engine) as db:
-            return by_account_key(db, account_key)
-
-    def _session(self, connection: Connection) -> AccountSession:
-        if connection.status != CONNECTED:
-            advice = connection.status_message or "Connect it again."
-            raise NotConnectedError(f"It is not connected ({connection.status}). {advice}")
-        return AccountSession(
-            connection,
-            client=self._services.client,
-            tokens=self._services.tokens,
-            engine=self._services.engine,
-            writers=self._writers,
-            brake=self._brake,
-            clock=self._services.clock,
-            run_id=self._run_id,
-            patience=self._patience,
-            asks_everything=self._asks_everything,
-        )
-
-    def _write_down(self, lost: Sequence[AccountDayResult], started_at: datetime) -> None:
-        try:
-            with self._services.engine.begin() as db:
-                record(db, lost, run_id=self._run_id, started_at=started_at, finished_at=self._services.clock())
-        except sa.exc.SQLAlchemyError as error:
-            # The cells are reported as failed either way; a lost database is often why they failed.
-            logger.warning("[SYNC] the ledger could not be written: %s", type(error).__name__)
+def _write_down(run: SyncRun, lost: Sequence[AccountDayResult], started_at: datetime) -> None:
+    try:
+        with run.services.engine.begin() as db:
+            record(db, lost, run_id=run.run_id, started_at=started_at, finished_at=run.services.clock())
+    except sa.exc.SQLAlchemyError as error:
+        # The cells are reported as failed either way; a lost database is often why they failed.
+        logger.warning("[SYNC] the ledger could not be written: %s", type(error).__name__)

@@ -19,7 +19,7 @@ from ig_pipeline.graph_api.errors import (
 from ig_pipeline.media_store.errors import BackfillError
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.results import AccountDayResult, AnyAsset, CellStatus
+from ig_pipeline.sync.results import AccountDayResult, CellStatus
 
 STOPPING = (RateLimitedError, AppFaultError, TokenDeadError, PolicyBlockedError)
 """After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
@@ -68,7 +68,7 @@ def _judged(error: Exception, account_key: str) -> Verdict:
             at = f"{error.retry_at:%Y-%m-%d %H:%M} UTC"
             sentence = f"Instagram's rate limit for {account_key} is reached; the rest is due at {at}."
             return Verdict("deferred", sentence, kind, error.retry_at)
-        case AppFaultError():
+        case AppFaultError() | NotConnectedError():
             return Verdict("failed", str(error), kind)
         case TokenDeadError():
             return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
@@ -86,7 +86,7 @@ def _judged(error: Exception, account_key: str) -> Verdict:
 def lost_cells(
     error: Exception,
     *,
-    asset: AnyAsset,
+    asset: str,
     account_key: str,
     connection: Connection | None,
     days: Iterable[date],
@@ -111,7 +111,7 @@ def lost_cells(
     ]
 
 
-def echo(lost: Sequence[AccountDayResult], *, asset: AnyAsset) -> AccountDayResult:
+def echo(lost: Sequence[AccountDayResult], *, asset: str) -> AccountDayResult:
     """`asset`'s result for a day whose upstream cells were `lost`: failed if one of them failed, else deferred."""
     cause = next((result for result in lost if result.status == "failed"), lost[0])
     return replace(cause, asset=asset, rows=0, calls=0, values={}, absences={}, lacking=())

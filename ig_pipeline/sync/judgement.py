@@ -17,7 +17,7 @@ from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, Connection,
 from ig_pipeline.storage.sync_logs import Entry
 from ig_pipeline.sync.data_access import data_access_warning
 from ig_pipeline.sync.plan import Window, trailing_window
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 
 State = Literal["fine", "waiting", "owner", "operator", "disconnected"]
 STATES: tuple[State, ...] = ("fine", "waiting", "owner", "operator", "disconnected")
@@ -98,7 +98,7 @@ def judge_night(db: sa.Connection, *, now: datetime, window_days: int, first_day
         return NightJudgement(None, 0, 0, ())
     expected = [one for one in list_connections(db) if one.status != DISCONNECTED and _is_settled_in(one, now)]
     entries = _entries(db, window, expected)
-    cells = len(window.days) * len(ASSETS)
+    cells = len(window.days) * len(grid())
     nights = [_night(one, entries.get(_owner(one), ()), cells, now) for one in expected]
     incomplete = tuple(night for night in nights if night.missing)
     lacking = sum(night.missing for night in incomplete)
@@ -165,7 +165,7 @@ def _entries(
     db: sa.Connection, window: Window, connections: Sequence[Connection]
 ) -> dict[tuple[int, str], list[Entry]]:
     found: dict[tuple[int, str], list[Entry]] = {}
-    for entry in sync_logs.newest_of_cells(db, connections, assets=ASSETS, first=window.first, last=window.last):
+    for entry in sync_logs.newest_of_cells(db, connections, assets=grid(), first=window.first, last=window.last):
         found.setdefault((entry.u_id, entry.account_id), []).append(entry)
     return found
 

@@ -8,24 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ig_pipeline.graph_api.errors import Actor
-
-AssetName = Literal["account_insights", "media_engagement", "daily_metrics"]
-ASSETS: tuple[AssetName, ...] = get_args(AssetName)
-"""The assets of the grid, upstream first."""
-
-UPSTREAM: tuple[AssetName, AssetName] = ("account_insights", "media_engagement")
-"""What `daily_metrics` is made of."""
-
-AudienceAsset = Literal["demographics", "online_followers", "stories"]
-"""Assets beside the grid: of an account at the moment of asking, kept under the Pacific day of that moment."""
-
-MediaAsset = Literal["media_files"]
-"""Beside the grid's three, on the same cells, in runs of its own."""
-
-AnyAsset = AssetName | AudienceAsset | MediaAsset
 
 CellStatus = Literal["complete", "partial", "failed", "deferred"]
 
@@ -43,7 +28,8 @@ class AccountDayResult:
     `deferred`: not attempted because of a rate limit; asked for again by itself after `retry_at`.
     """
 
-    asset: AnyAsset
+    asset: str
+    """The stream's name."""
     account_key: str
     date: date
     status: CellStatus

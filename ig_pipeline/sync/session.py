@@ -1,30 +1,37 @@
 """One account during one run: asks Meta with a valid token, writes to the database, knows when to stop.
 
-Every call of the engine goes through `ask`, every transaction through `write`.
-What is asked and written is decided by the modules of the assets.
+Every call of the engine goes through `ask`, every transaction through `write`. Sessions are made by their run alone,
+which holds what all accounts share.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock
+from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import AppFaultError, GraphError, RateLimitedError, TokenDeadError, TransientError
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.settings import Settings
+from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
-from ig_pipeline.storage.waiting import outlasting
-from ig_pipeline.sync.failures import STOPPING, lost_cells
-from ig_pipeline.sync.results import AccountDayResult, AnyAsset
+from ig_pipeline.storage.waiting import in_thread, outlasting
+from ig_pipeline.sync.failures import STOPPING, NotConnectedError, lost_cells
+from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.vault.tokens import TokenVault
 
 logger = logging.getLogger("ig_pipeline.sync")
 
 T = TypeVar("T")
+
+# SQLite has one writer; more threads would only poll for its lock. PostgreSQL takes a few.
+_WRITERS = {"sqlite": 1, "postgresql": 4}
 
 
 class AppBrake:
@@ -50,37 +57,60 @@ class AppBrake:
             logger.error("[SYNC] No account with %s login can be read. %s", login, error)
 
 
-class AccountSession:
-    """A connected account, its token and the run's means.
+@dataclass(frozen=True)
+class SyncServices:
+    """What a sync works with. One per process and run: its client holds the limits of all accounts."""
+
+    engine: sa.Engine
+    client: GraphClient
+    tokens: TokenVault
+    clock: Clock
+    settings: Settings
+
+
+class SyncRun:
+    """What the accounts of one run share: services, the brake of the whole app, the database's writers.
 
     `patience`: seconds for which everything here waits for a database that is away; what is written must then bear
     being written twice. `asks_everything`: a person asked, so that nothing is left out for what earlier runs learnt.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        *,
-        client: GraphClient,
-        tokens: TokenVault,
-        engine: sa.Engine,
-        writers: asyncio.Semaphore,
-        brake: AppBrake,
-        clock: Clock,
-        run_id: str,
-        patience: float = 0.0,
-        asks_everything: bool = False,
+        self, services: SyncServices, run_id: str, *, patience: float = 0.0, asks_everything: bool = False
     ) -> None:
+        self.services, self.run_id = services, run_id
+        self.patience, self.asks_everything = patience, asks_everything
+        self.writers = asyncio.Semaphore(_WRITERS.get(services.engine.dialect.name, 1))
+        self.brake = AppBrake()
+        self.late: list[AccountDayResult] = []
+        """Cells whose transaction ended after the run was cancelled: they are committed, and no one was told."""
+
+    async def connection(self, account_key: str) -> Connection:
+        """The account's connection, whatever its status. Raises `UnknownAccountError`."""
+
+        def find() -> Connection:
+            with reading(self.services.engine) as db:
+                return by_account_key(db, account_key)
+
+        return await outlasting(lambda: in_thread(find), patience=self.patience)
+
+    def session(self, connection: Connection) -> "AccountSession":
+        """The account's session. Raises `NotConnectedError`."""
+        if connection.status != CONNECTED:
+            advice = connection.status_message or "Connect it again."
+            raise NotConnectedError(f"{connection.account_key} is not connected ({connection.status}). {advice}")
+        return AccountSession(connection, self)
+
+
+class AccountSession:
+    """A connected account, its token and its run's means."""
+
+    def __init__(self, connection: Connection, run: SyncRun) -> None:
         self.connection = connection
-        self.run_id = run_id
-        self.asks_everything = asks_everything
-        self.client = client
-        self._tokens = tokens
-        self._engine = engine
-        self._writers = writers
-        self._brake = brake
-        self._clock = clock
-        self._patience = patience
+        self.run_id, self.asks_everything = run.run_id, run.asks_everything
+        self.client, self.settings = run.services.client, run.services.settings
+        self._run = run
+        self._patience = run.patience
         self._credentials: Credentials | None = None
         self._renewing = asyncio.Lock()
         self._renewed = False
@@ -89,11 +119,16 @@ class AccountSession:
     @property
     def stopped(self) -> Exception | None:
         """The error after which nothing more may be asked for this account; None while all is well."""
-        return self._stopped or self._brake.error_for(self.connection.login)
+        return self._stopped or self._run.brake.error_for(self.connection.login)
+
+    @property
+    def calls(self) -> int:
+        """Calls about this account that the run has made so far."""
+        return self.client.calls_of(self.connection.account_id)
 
     def now(self) -> datetime:
         """The run's clock, in UTC."""
-        return self._clock().astimezone(UTC)
+        return self._run.services.clock().astimezone(UTC)
 
     async def ask(self, question: Callable[[Credentials], Awaitable[T]]) -> T:
         """The answer to `question`. A refused token is renewed once per run and the question asked once more.
@@ -115,29 +150,71 @@ class AccountSession:
             raise
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """`work` on a connection that only reads; it waits for nobody."""
+        """`work` on a connection that only reads; it waits for no writer."""
 
         def look() -> T:
-            with reading(self._engine) as db:
+            with reading(self._run.services.engine) as db:
                 return work(db)
 
-        return await self._outlasting(lambda: asyncio.to_thread(look))
+        return await self._outlasting(lambda: in_thread(look))
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """`work` in a transaction of its own, on a thread: a waiting database must not hold up the network."""
+        """`work` in a transaction of its own, on a thread: a waiting database must not hold up the network.
+
+        A cancellation is raised when the transaction has ended, or before it began: nothing is written afterwards, and
+        cells that it has written are in the run's `late`.
+        """
 
         def transact() -> T:
-            with self._engine.begin() as db:
+            with self._run.services.engine.begin() as db:
                 return work(db)
 
         async def take_turn() -> T:
-            async with self._writers:
-                return await asyncio.to_thread(transact)
+            async with self._run.writers:
+                return await in_thread(transact, late=self._note_late)
 
         return await self._outlasting(take_turn)
 
-    def lost(self, error: Exception, asset: AnyAsset, days: Iterable[date]) -> list[AccountDayResult]:
-        """`days` of one asset as failed or deferred results."""
+    def recorded(
+        self,
+        db: sa.Connection,
+        asset: str,
+        day: date,
+        *,
+        started_at: datetime,
+        rows: int,
+        calls: int = 0,
+        values: Mapping[str, int | float | None],
+        absences: Mapping[str, Absence | str],
+        lacking: Collection[str] | None = None,
+    ) -> AccountDayResult:
+        """The result of a cell whose rows are written, with its ledger row in the same transaction.
+
+        `absences`: what the API does not give, with the reason. `lacking`: what no rule explains, by default the
+        absences that say so; a cell that has some is partial.
+        """
+        found = {name: absence for name, absence in absences.items() if not isinstance(absence, str)}
+        if lacking is None:
+            lacking = [name for name, absence in found.items() if not absence.is_explained]
+        told = {name: found[name].detail if name in found else str(absence) for name, absence in absences.items()}
+        result = AccountDayResult(
+            asset,
+            self.connection.account_key,
+            day,
+            "partial" if lacking else "complete",
+            rows=rows,
+            calls=calls,
+            values=values,
+            absences=dict(sorted(told.items())),
+            lacking=tuple(sorted(lacking)),
+            account_id=self.connection.account_id,
+            u_id=self.connection.u_id,
+        )
+        record(db, [result], run_id=self.run_id, started_at=started_at, finished_at=self.now())
+        return result
+
+    def lost(self, error: Exception, asset: str, days: Iterable[date]) -> list[AccountDayResult]:
+        """`days` of one stream as failed or deferred results."""
         connection = self.connection
         return lost_cells(error, asset=asset, account_key=connection.account_key, connection=connection, days=days)
 
@@ -145,7 +222,7 @@ class AccountSession:
         async with self._renewing:
             if self._credentials is None:
                 key = self.connection.account_key
-                token = await self._outlasting(lambda: self._tokens.token_of(key))
+                token = await self._outlasting(lambda: self._run.services.tokens.token_of(key))
                 login = cast(Literal["facebook", "instagram"], self.connection.login)
                 self._credentials = Credentials(self.connection.account_id, token, login)
             return self._credentials
@@ -161,7 +238,7 @@ class AccountSession:
             self._renewed = True
             try:
                 key = self.connection.account_key
-                token = await self._outlasting(lambda: self._tokens.refresh_now(key, rejected.token))
+                token = await self._outlasting(lambda: self._run.services.tokens.refresh_now(key, rejected.token))
             except (TransientError, RateLimitedError):
                 raise
             except GraphError as error:
@@ -179,7 +256,18 @@ class AccountSession:
             self._patience = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
             raise
 
+    def _note_late(self, written: object) -> None:
+        results = written if isinstance(written, list) else [written]
+        self._run.late += [result for result in results if isinstance(result, AccountDayResult)]
+
     def _stop(self, error: Exception) -> None:
         if self._stopped is None:
             self._stopped = error
-        self._brake.apply(error, self.connection.login)
+        self._run.brake.apply(error, self.connection.login)
+
+
+async def cancelled(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel `tasks` and return when they have ended: none of them does anything afterwards."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

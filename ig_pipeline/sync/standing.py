@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import sync_logs
 from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections
-from ig_pipeline.storage.tables import instagram_insights, media_engagement, metrics
+from ig_pipeline.storage.tables import metadata
 from ig_pipeline.sync.judgement import FIRST_BACKFILL_TAKES, NIGHT_IS_OVER
 from ig_pipeline.sync.plan import Window, initial_window, missing_days
+from ig_pipeline.sync.registry import streams
 
 EXPIRES_SOON = timedelta(days=7)
 
@@ -59,17 +60,17 @@ def impossible_rows(db: sa.Connection, *, now: datetime) -> list[str]:
     """A sentence for each kind of row that cannot be true: a negative number, a day that has not ended."""
     today = instagram_day(now)
     findings = []
-    for table, columns in (
-        (instagram_insights, ["value"]),
-        (metrics, ["reach", "engagement"]),
-        (media_engagement, ["like_count", "comments_count", "saved", "engagement"]),
-    ):
-        for column in columns:
-            if count := _count(db, table, table.c[column] < 0):
-                findings.append(f"{count} rows of {table.name} have a negative {column}.")
-    for table in (instagram_insights, metrics):
-        if count := _count(db, table, table.c.date >= today):
-            findings.append(f"{count} rows of {table.name} are of days that have not ended (from {today}).")
+    for stream in streams():
+        if not stream.counts:
+            continue
+        table = metadata.tables[stream.tables[0]]
+        wrong = {f"have a negative {column}": table.c[column] < 0 for column in stream.counts}
+        wrong[f"are of days that have not ended (from {today})"] = table.c.date >= today
+        # One look at a table for all of them: it is read from end to end.
+        sums = (sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0) for condition in wrong.values())
+        counts = db.execute(sa.select(*sums).select_from(table)).one()
+        found = zip(wrong, counts, strict=True)
+        findings += [f"{count} rows of {table.name} {what}." for what, count in found if count]
     return findings
 
 
@@ -90,7 +91,3 @@ def _expected(connection: Connection, window: Window, now: datetime) -> Window |
         return None
     expected = Window(max(window.first, first) if first else window.first, window.last)
     return expected if expected.first <= expected.last else None
-
-
-def _count(db: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
-    return int(db.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())

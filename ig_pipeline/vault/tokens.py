@@ -22,7 +22,7 @@ from ig_pipeline.storage import tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.waiting import in_thread, outlasting
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing
 
@@ -269,14 +269,14 @@ class TokenVault:
             with reading(self._engine) as db:
                 return tokens.read(db, account_key)
 
-        return await asyncio.to_thread(read)
+        return await in_thread(read)
 
     async def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def transact() -> T:
             with self._engine.begin() as db:
                 return work(db)
 
-        return await asyncio.to_thread(transact)
+        return await in_thread(transact)
 
 
 def _newly_told(known: TokenEnd, facts: TokenFacts) -> TokenEnd | None:

@@ -13,7 +13,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.media_files.wanted import WantedFile
+from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.media_files.worlds import archive_account
 
 USERNAME = "acme.library"
@@ -67,9 +67,9 @@ async def fetch(data_dir: Path, url: str, token: str, files: list[WantedFile]) -
                 db, email="bench@b.example", login="facebook", account_id="17841400000000001", username=USERNAME,
                 token=SecretStr(token), expires_at=None,
             )  # fmt: skip
-        run = MediaRun(services, media, run_id="bench", triggered_by="bench")
+        run = SyncRun(services, "bench", patience=media.patience)
         watcher = Watcher()
-        backfill = _OfList(await run.session(USERNAME), media, BackfillOptions(), watcher)
+        backfill = _OfList(run.session(await run.connection(USERNAME)), media, BackfillOptions(), watcher)
         backfill.files = files
         idle, begun = psutil.Process().memory_info().rss, time.monotonic()
         await backfill.run()
@@ -88,7 +88,7 @@ class _OfList(FilesBackfill):
 
     files: list[WantedFile]
 
-    async def _new_files(self) -> AsyncIterator[WantedFile]:
+    async def _new_files(self) -> AsyncGenerator[WantedFile]:
         for file in self.files:
             yield file
 

@@ -24,7 +24,7 @@ from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.sync.engine import open_services, sync_account_days
 from ig_pipeline.sync.plan import Rectangle, Window, nightly_rectangles
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 
 PREFIX = "bench-night-"
 
@@ -68,7 +68,7 @@ async def one_run(settings: Settings, number: str, rectangle: Rectangle) -> None
     """The cells of one rectangle, as the step of a run has them fetched."""
     importlib.import_module("ig_pipeline.definitions")
     async with open_services(settings) as services:
-        async for _ in sync_account_days(services, rectangle.cells(), assets=ASSETS, run_id=f"{PREFIX}{number}"):
+        async for _ in sync_account_days(services, rectangle.cells(), assets=grid(), run_id=f"{PREFIX}{number}"):
             pass
 
 

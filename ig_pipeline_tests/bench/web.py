@@ -31,7 +31,7 @@ from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tables import instagram_sync_logs
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline_tests.bench.nightly import PREFIX
 from ig_pipeline_tests.bench.year import email_of, fill_year
 from ig_pipeline_tests.postgres import running_postgres
@@ -122,7 +122,7 @@ class Deployment:
             sa.select(log.account_key, log.date)
             .where(log.run_id.startswith(PREFIX), log.status.in_(("complete", "partial")))
             .group_by(log.account_key, log.date)
-            .having(sa.func.count(log.asset.distinct()) == len(ASSETS))
+            .having(sa.func.count(log.asset.distinct()) == len(grid()))
         )
         with reading(self.engine) as db:
             return int(db.execute(sa.select(sa.func.count()).select_from(cells.subquery())).scalar_one())

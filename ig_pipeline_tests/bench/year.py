@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import mark_initial_backfill_requested
 from ig_pipeline.storage.database import migrate, open_engine
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
 
@@ -67,7 +67,7 @@ def fill_year(
         words = _WORDS[db.dialect.name]
         given = {"last": last.isoformat(), "now": now.strftime("%Y-%m-%d %H:%M:%S"), "days": days}
         db.execute(sa.text(_SERIES + _METRICS.format(**words)), given)
-        for asset in ASSETS:
+        for asset in grid():
             db.execute(sa.text(_SERIES + _LEDGER.format(**words)), given | {"asset": asset})
         db.execute(sa.text(_COUNTS))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:

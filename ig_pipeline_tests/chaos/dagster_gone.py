@@ -19,7 +19,7 @@ from typing import Any
 
 from ig_pipeline.defs.run_requests import BATCH_TAG
 from ig_pipeline.graph_api.days import last_complete_day
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline_tests.chaos.deployment import Deployment, deployment
 
 DAYS = 30
@@ -103,7 +103,7 @@ class Away:
         expected.update(window if username in self.people else [])
         rows = self.site.ledger(username)[self.rows_before.get(username, 0) :]
         assert {row.status for row in rows} == {"complete"}, username
-        for asset in ASSETS:
+        for asset in grid():
             assert Counter(row.date for row in rows if row.asset == asset) == expected, f"{username}: {asset}"
         days = self.site.daily(username)
         assert sorted(day for day, *_ in days) == window[::-1], f"{username}: {len(days)} rows of `metrics`"

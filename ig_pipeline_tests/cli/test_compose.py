@@ -24,7 +24,7 @@ from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import open_engine
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline.vault.cipher import new_key
 from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
 from ig_pipeline_tests.cli.truth import assert_true
@@ -197,7 +197,7 @@ def test_an_account_connected_through_the_web_service_gets_its_thirty_days(
             (connection,) = list_connections(db)
         assert_true(account, connection, filled, since=since)
         assert [run["status"] for run in up.finished_runs(1)] == ["SUCCESS"]
-        assert {asset: up.materialized(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, 30)
+        assert {asset: up.materialized(asset) for asset in grid()} == dict.fromkeys(grid(), 30)
 
         trouble(browser, meta, account.username, email)
         family = up.family()

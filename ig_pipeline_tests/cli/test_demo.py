@@ -12,7 +12,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import open_engine
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline_tests.canaries import assert_no_token, assert_nowhere
 from ig_pipeline_tests.cli.test_up import days_of
 from ig_pipeline_tests.cli.truth import assert_true
@@ -64,7 +64,7 @@ def every_account_has_the_truth(folder: Path, *, since: datetime) -> None:
         assert_true(world.account(connection.username), connection, days_of(engine, connection), since=since)
     with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         cells = {f"{c.account_key}|{day}" for c in connected for day in days_of(engine, c)}
-        for asset in ASSETS:
+        for asset in grid():
             assert instance.get_materialized_partitions(dg.AssetKey(asset)) == cells
         runs = [run for run in instance.get_runs() if not is_scheduled(run.tags)]
         assert sorted(run.tags["account"] for run in runs) == sorted(c.account_key for c in connected)

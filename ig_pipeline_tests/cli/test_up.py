@@ -25,7 +25,7 @@ from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import Connection, by_account_key
 from ig_pipeline.storage.database import open_engine
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
 from ig_pipeline_tests.cli.truth import assert_true
@@ -106,7 +106,7 @@ def main_job(up: UpProcess, settings: Settings, simulator: RunningSimulator) -> 
     runs = up.finished_runs(len(connected))
     assert [run["status"] for run in runs] == ["SUCCESS"] * len(connected)
     assert sorted(run["tags"]["account"] for run in runs) == sorted(c.account_key for c in connected)
-    assert {asset: up.materialized(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, 30 * len(connected))
+    assert {asset: up.materialized(asset) for asset in grid()} == dict.fromkeys(grid(), 30 * len(connected))
     with engine.connect() as db:
         marked = [by_account_key(db, connection.account_key) for connection in connected]
     for connection, days in zip(marked, filled, strict=True):
@@ -146,7 +146,7 @@ ORDERS = (
 
 def no_page_of_another_site_is_obeyed(up: UpProcess) -> None:
     address = f"http://127.0.0.1:{up.port}"
-    before, runs = {asset: up.materialized(asset) for asset in ASSETS}, len(up.runs())
+    before, runs = {asset: up.materialized(asset) for asset in grid()}, len(up.runs())
     foreign = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     schema = create_schema().graphql_schema
@@ -161,7 +161,7 @@ def no_page_of_another_site_is_obeyed(up: UpProcess) -> None:
             assert {answer.status_code for answer in answers} <= {403, 415}, order
         assert httpx.post(f"{address}/graphql", json=query, headers=foreign).status_code == 403
         assert httpx.post(f"{address}/graphql", json=query, headers={"Host": "evil.example"}).status_code == 400
-    assert {asset: up.materialized(asset) for asset in ASSETS} == before
+    assert {asset: up.materialized(asset) for asset in grid()} == before
     assert len(up.runs()) == runs
     assert up.query("{partitionBackfillsOrError{... on PartitionBackfills{results{id}}}}") == {
         "partitionBackfillsOrError": {"results": []}
@@ -175,7 +175,7 @@ def its_own_page_starts_a_backfill(up: UpProcess, simulator: RunningSimulator) -
     before = up.materialized("account_insights")
     order = "mutation($p:LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){__typename}}"
     params = {
-        "assetSelection": [{"path": [asset]} for asset in ASSETS],
+        "assetSelection": [{"path": [asset]} for asset in grid()],
         "partitionNames": [f"{name}|{day}" for day in days],
     }
     answer = httpx.post(

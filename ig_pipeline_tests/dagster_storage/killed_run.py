@@ -12,7 +12,7 @@ from ig_pipeline.cli.dagster_home import prepare_home
 from ig_pipeline.dagster_storage.gathering import GatheringEventLogStorage
 from ig_pipeline.settings import Settings
 from ig_pipeline.sync.plan import Rectangle
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.defs.stand_ins import World, complete, run_rectangle
 
 ACCOUNTS = ("ana", "ben")
@@ -29,7 +29,7 @@ def main(folder: Path, cells: int) -> None:
         world.add_to_grid(*ACCOUNTS)
         told = 0
 
-        def deadly(asset: AssetName, account_key: str, day: date) -> AccountDayResult:
+        def deadly(asset: str, account_key: str, day: date) -> AccountDayResult:
             nonlocal told
             if told == cells:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -10,7 +10,7 @@ import dagster as dg
 from ig_pipeline.cli.dagster_home import prepare_home
 from ig_pipeline.settings import Settings
 from ig_pipeline.sync.plan import Window
-from ig_pipeline.sync.results import ASSETS
+from ig_pipeline.sync.registry import grid
 from ig_pipeline_tests.dagster_storage import killed_run
 from ig_pipeline_tests.dagster_storage.killed_run import ACCOUNTS, RECTANGLE
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle
@@ -22,9 +22,9 @@ def test_cells_that_were_gathered_when_a_run_was_killed_are_told_by_the_next(tmp
     home = prepare_home(Settings(data_dir=tmp_path))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         events = instance.event_log_storage
-        assert [events.get_materialized_partitions(dg.AssetKey(asset)) for asset in ASSETS] == [set()] * 3
+        assert [events.get_materialized_partitions(dg.AssetKey(asset)) for asset in grid()] == [set()] * 3
         assert instance.get_runs(limit=5)
         again = run_rectangle(World(tmp_path, instance).definitions, instance, RECTANGLE)
         assert again.success
         cells = {f"{account}|{day}" for account in ACCOUNTS for day in Window(RECTANGLE.first, RECTANGLE.last).days}
-        assert [events.get_materialized_partitions(dg.AssetKey(asset)) for asset in ASSETS] == [cells] * 3
+        assert [events.get_materialized_partitions(dg.AssetKey(asset)) for asset in grid()] == [cells] * 3

@@ -11,7 +11,6 @@ from dagster._core.events import DagsterEvent
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.utils import make_new_run_id
 
-from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.partitions import ACCOUNTS, range_tags
 from ig_pipeline.defs.resources import Pipeline
@@ -20,15 +19,16 @@ from ig_pipeline.storage import connections
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.plan import Rectangle
 from ig_pipeline.sync.requests.asking import ask_for_history
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 
 FIRST = date(2026, 10, 1)
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 
-Fate = Callable[[AssetName, str, date], AccountDayResult]
+Fate = Callable[[str, str, date], AccountDayResult]
 
 
-def complete(asset: AssetName, account_key: str, day: date) -> AccountDayResult:
+def complete(asset: str, account_key: str, day: date) -> AccountDayResult:
     return AccountDayResult(
         asset, account_key, day, "complete", rows=2, calls=1, values={"reach": 10, "views": 20}, absences={}
     )
@@ -39,19 +39,18 @@ class FakeEngine:
     """Gives each cell the result `fate` decides, and remembers what it was asked."""
 
     fate: Fate = complete
-    asked: list[tuple[dict[str, list[date]], tuple[AssetName, ...], str]] = field(default_factory=list)
+    asked: list[tuple[dict[str, list[date]], tuple[str, ...], str]] = field(default_factory=list)
     asked_everything: list[bool] = field(default_factory=list)
     dies_after: int | None = None
 
     async def __call__(
         self,
-        settings: Settings,
+        services: SyncServices,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool,
-        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         self.asked_everything.append(asks_everything)
         self.asked.append(({key: list(days) for key, days in cells.items()}, tuple(assets), run_id))

@@ -12,8 +12,8 @@ from ig_pipeline.storage import connections, sync_requests
 from ig_pipeline.storage.sync_requests import SyncRequest
 from ig_pipeline.sync.failures import lost_cells
 from ig_pipeline.sync.ledger import record
+from ig_pipeline.sync.registry import grid
 from ig_pipeline.sync.requests.later import BACKOFF
-from ig_pipeline.sync.results import ASSETS
 from ig_pipeline_tests.defs.stand_ins import NOW, World, instance_with
 
 
@@ -221,7 +221,7 @@ def test_a_first_backfill_that_failed_with_reasons_is_left_to_them(world: World)
     days = [ana.initial_backfill_first + timedelta(days=n) for n in range(30)]
     refused = BadRequestError("no such metric")
     with world.pipeline.writing() as db:
-        for asset in ASSETS:
+        for asset in grid():
             lost = lost_cells(refused, asset=asset, account_key="ana", connection=ana, days=days)
             record(db, lost, run_id="a run", started_at=NOW, finished_at=NOW)
     world.end_run(dg.DagsterRunStatus.FAILURE)

@@ -11,7 +11,8 @@ from dagster._core.storage import tags
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.partitions import RANGE_END, RANGE_START, range_tags
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.registry import grid
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.defs.stand_ins import (
     FIRST,
     FakeEngine,
@@ -30,7 +31,7 @@ def definitions(engine: FakeEngine, folder: Path) -> dg.Definitions:
     return build(Pipeline(fetch=engine, settings_of=lambda: settings_in(folder)))
 
 
-def failing(asset: AssetName, key: str, day: date) -> AccountDayResult:
+def failing(asset: str, key: str, day: date) -> AccountDayResult:
     if key == "bea":
         return AccountDayResult(
             asset, key, day, "failed", error="Access to bea has ended.", error_type="TokenDeadError"
@@ -38,7 +39,7 @@ def failing(asset: AssetName, key: str, day: date) -> AccountDayResult:
     return complete(asset, key, day)
 
 
-def deferring(asset: AssetName, key: str, day: date) -> AccountDayResult:
+def deferring(asset: str, key: str, day: date) -> AccountDayResult:
     if day > FIRST:
         until = datetime(2026, 11, 1, 12, tzinfo=UTC)
         return AccountDayResult(asset, key, day, "deferred", error="Limit reached.", retry_at=until)
@@ -54,11 +55,11 @@ def test_a_run_over_a_rectangle_turns_each_of_its_cells_green_in_all_three_asset
     defs = definitions(engine, tmp_path)
     with instance_with("ana", "bea", "cid") as instance:
         assert run_rectangle(defs, instance, rectangle("ana", "bea")).success
-        for asset in ASSETS:
+        for asset in grid():
             assert status_of(instance, defs, asset) == (cells("ana", "bea"), set())
     assert len(engine.asked) == 1
     assert engine.asked[0][0] == {key: [FIRST + timedelta(days=n) for n in range(3)] for key in ("ana", "bea")}
-    assert engine.asked[0][1] == ASSETS
+    assert engine.asked[0][1] == grid()
 
 
 def test_one_bad_account_is_red_and_holds_back_nobody(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_one_bad_account_is_red_and_holds_back_nobody(tmp_path: Path) -> None:
     with instance_with("ana", "bea", "cid") as instance:
         run = run_rectangle(defs, instance, rectangle("ana", "bea", "cid"))
         assert not run.success
-        for asset in ASSETS:
+        for asset in grid():
             assert status_of(instance, defs, asset) == (cells("ana", "cid"), cells("bea"))
         failure = next(event for event in run.all_events if event.is_step_failure).step_failure_data
         assert failure.user_failure_data is not None
@@ -114,8 +115,8 @@ def test_a_selection_of_assets_asks_the_engine_for_those_alone(tmp_path: Path, s
     defs = definitions(engine, tmp_path)
     with instance_with("ana") as instance:
         assert run_rectangle(defs, instance, rectangle("ana"), assets=selected).success
-        assert engine.asked[0][1] == tuple(name for name in ASSETS if name in selected)
-        for asset in ASSETS:
+        assert engine.asked[0][1] == tuple(name for name in grid() if name in selected)
+        for asset in grid():
             expected = cells("ana") if asset in selected else set()
             assert status_of(instance, defs, asset)[0] == expected
 
@@ -144,7 +145,7 @@ def test_a_single_cell_without_a_range_is_fetched_too(tmp_path: Path) -> None:
     defs = definitions(engine, tmp_path)
     with instance_with("ana") as instance:
         job = defs.resolve_implicit_global_asset_job_def()
-        selected = [dg.AssetKey(name) for name in ASSETS]
+        selected = [dg.AssetKey(name) for name in grid()]
         run = job.execute_in_process(instance=instance, partition_key=f"ana|{FIRST}", asset_selection=selected)
         assert run.success
         assert engine.asked[0][0] == {"ana": [FIRST]}
@@ -171,7 +172,7 @@ def test_the_range_tags_are_dagsters_own() -> None:
     assert range_tags(rectangle("ana"))[RANGE_END] == "ana|2026-10-03"
 
 
-def lacking(asset: AssetName, key: str, day: date) -> AccountDayResult:
+def lacking(asset: str, key: str, day: date) -> AccountDayResult:
     if asset == "account_insights" and day == BAD_DAY:
         at = datetime(2026, 11, 1, 12, tzinfo=UTC)
         return AccountDayResult(asset, key, day, "partial", rows=11, lacking=("views",), retry_at=at)

@@ -35,3 +35,13 @@ def test_both_ways_to_name_the_code_location_agree() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     assert pyproject.count(f'code_location_name = "{name}"') == 2
     assert pyproject.count(f'module_name = "{module}"') == 1
+
+
+def test_a_code_server_loads_nothing_that_only_runs_need() -> None:
+    """Each of these costs every code server tenths of a second and tens of megabytes."""
+    heavy = {"pandas", "aiohttp", "PIL", "av"}
+    look = f"import sys, ig_pipeline.definitions; print(*sorted({heavy} & sys.modules.keys()))"
+    looked = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, env=clean(), capture_output=True, text=True, check=True
+    )
+    assert not looked.stdout.strip()

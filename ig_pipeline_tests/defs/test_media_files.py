@@ -12,6 +12,7 @@ from ig_pipeline.definitions import build
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START
 from ig_pipeline.defs.resources import Pipeline
+from ig_pipeline.defs.run_requests import OPTIONS_TAG
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.database import migrate, open_engine
@@ -85,3 +86,4 @@ def test_the_nightly_schedule_is_shipped_stopped(small: SmallWorld) -> None:
     definitions = build(Pipeline(settings_of=lambda: small.settings))
     schedule = definitions.resolve_schedule_def("nightly_media_files")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert f"`{OPTIONS_TAG}`" in (definitions.resolve_asset_graph().get(MEDIA_FILES).description or "")

@@ -10,10 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.clock import Clock
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant
 from ig_pipeline.simulator.world import World as SimulatedWorld
 from ig_pipeline.storage import sync_requests
@@ -21,9 +19,11 @@ from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import sync_account_days
 from ig_pipeline.sync.plan import Rectangle, nightly_rectangles
+from ig_pipeline.sync.registry import grid
 from ig_pipeline.sync.requests.asking import ask_for_history
 from ig_pipeline.sync.requests.later import BACKOFF, SLOT
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 from ig_pipeline_tests.defs.stand_ins import World, run_rectangle, status_of
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 
@@ -45,7 +45,7 @@ class RealWorld(World):
         """Execute what a tick asked for, in this process, with its tags."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
         asked = dict(request.tags if request else tags or {})
-        selection = (request.asset_selection if request else None) or [dg.AssetKey(name) for name in ASSETS]
+        selection = (request.asset_selection if request else None) or [dg.AssetKey(name) for name in grid()]
         result = job.execute_in_process(
             instance=self.instance, tags=asked, asset_selection=selection, raise_on_error=False
         )
@@ -163,13 +163,12 @@ def over_a_line(real: RealWorld) -> Line:
         return None if line.is_up else httpx.Response(502, text="<html>Bad Gateway</html>")
 
     async def fetch(
-        settings: Settings,
+        services: SyncServices,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName],
+        assets: Collection[str],
         run_id: str,
         asks_everything: bool,
-        clock: Clock,
     ) -> AsyncIterator[AccountDayResult]:
         async with real.small.services_over(disturb) as services:
             results = sync_account_days(services, cells, assets=assets, run_id=run_id, asks_everything=asks_everything)
@@ -186,10 +185,10 @@ def test_an_attempt_whose_days_somebody_has_filled_meanwhile_is_done_without_a_r
     small.connect(key)
     real.add_to_grid(key)
     line = over_a_line(real)
-    assert not run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    assert not run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=grid()).success
     line.is_up = True
     small.clock.advance(timedelta(minutes=1))
-    assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=ASSETS).success
+    assert run_rectangle(real.definitions, real.instance, rectangle_of(real, [key]), assets=grid()).success
     small.clock.advance(BACKOFF[0] + SLOT)
     assert not real.sensor_tick("requested_syncs", launch=False)
     with real.pipeline.reading() as db:
@@ -233,7 +232,7 @@ def test_after_the_nights_runs_every_account_has_the_three_days(real: RealWorld)
     planned = nightly_rectangles(keys, connected=keys, today=small.today, window_days=3, per_run=2)
     assert len(planned) == 3
     for rectangle in planned:
-        assert run_rectangle(real.definitions, real.instance, rectangle, assets=ASSETS).success
+        assert run_rectangle(real.definitions, real.instance, rectangle, assets=grid()).success
     for key in keys:
         assert small.daily(key) == small.truth(key, small.window(3))
     assert status_of(real.instance, real.definitions, "daily_metrics")[0] == {

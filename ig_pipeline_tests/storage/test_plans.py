@@ -23,7 +23,7 @@ from ig_pipeline.storage import (
 )
 from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.storage.day_rows import day_rows
-from ig_pipeline.sync.audience import demographics_due
+from ig_pipeline.sync.engine import due
 from ig_pipeline.sync.standing import missing_by_account
 from ig_pipeline.web.monitoring import families
 from ig_pipeline.web.page_data import account_page, cards
@@ -85,7 +85,7 @@ AT_A_GLANCE: dict[str, Question] = {
         pictures={},
     ),
     "a user's month": lambda db, one: day_rows(db, list_connections(db, email=one.email), first=FIRST, last=LAST),
-    "whose demographics are due": lambda db, _: demographics_due(db, now=NOW),
+    "whose demographics are due": lambda db, _: due(db, "demographics", now=NOW),
     "days missing": lambda db, _: missing_by_account(db, now=NOW, days=30, first_day=FIRST),
     "what posts refuse": lambda db, one: absences.of_posts(db, one.u_id, one.account_id, first=FIRST, last=LAST),
     "which attempts there were": lambda db, one: sync_logs.attempts(

@@ -194,4 +194,4 @@ def test_two_roll_outs_of_one_account_day_end_in_the_newer_one_whole(database: s
 
 
 def test_an_empty_write_is_no_statement_at_all(db: sa.Connection) -> None:
-    assert upsert(db, instagram_insights, [], key=insights.KEY) == Written(0, 0, 0)
+    assert upsert(db, instagram_insights, []) == Written(0, 0, 0)

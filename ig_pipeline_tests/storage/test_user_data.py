@@ -169,3 +169,28 @@ def test_an_export_has_every_table_about_the_person_and_no_secret(db: sa.Connect
     assert found["tables"]["sync_requests"][0]["reason"] == "asked for first.studio"
     assert {"expires_at", "expiry", "data_access_expires_at"} <= set(found["tables"]["user_tokens"][0])
     assert "sealed" not in json.dumps(found)
+
+
+def test_a_table_that_no_module_of_this_process_declares_is_exported_and_erased_too(database: sa.Engine) -> None:
+    """A stream's own, in a process that never loaded the stream."""
+    declared = sa.MetaData()
+    unknown = sa.Table(
+        "made_up",
+        declared,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("u_id", sa.BigInteger, nullable=False),
+        sa.Column("account_id", sa.Text, nullable=False),
+        sa.Column("seen", sa.Date, nullable=False),
+    )
+    unknown.create(database)
+    with database.begin() as db:
+        gone = connect(db, "forget.me@b.example", "17841400000000001", "forgotten.studio")
+        stays = connect(db, "keep.me@b.example", "17841400000000001", "twin.studio")
+        for owner in (gone, stays):
+            db.execute(sa.insert(unknown).values(u_id=owner.u_id, account_id=owner.account_id, seen=DAY))
+        found = export(db, gone.email)
+    assert found is not None
+    assert [row["seen"] for row in found["tables"]["made_up"]] == [DAY.isoformat()]
+    forget(database, gone)
+    with reading(database) as db:
+        assert db.execute(sa.select(unknown.c.u_id)).scalars().all() == [stays.u_id]

@@ -32,9 +32,10 @@ from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import Connection, by_account_key
 from ig_pipeline.storage.database import open_engine
-from ig_pipeline.sync.engine import SyncServices, open_services, sync_account_days
+from ig_pipeline.sync.engine import open_services, sync_account_days
 from ig_pipeline.sync.plan import initial_window
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, AssetName
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncServices
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.vault.tokens import TokenVault
 
@@ -157,7 +158,7 @@ class SmallWorld:
         account_keys: Collection[str],
         *,
         days: int | Sequence[date] = 30,
-        assets: Collection[AssetName] = ASSETS,
+        assets: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> list[AccountDayResult]:
         """Run the engine as a process of its own would: services opened and closed around it."""
@@ -168,7 +169,7 @@ class SmallWorld:
         self,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName] = ASSETS,
+        assets: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> list[AccountDayResult]:
         """The engine's results for `cells`."""
@@ -180,7 +181,7 @@ class SmallWorld:
         services: SyncServices,
         cells: Mapping[str, Sequence[date]],
         *,
-        assets: Collection[AssetName] = ASSETS,
+        assets: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> list[AccountDayResult]:
         """The engine's results for `cells`, with the caller's services."""

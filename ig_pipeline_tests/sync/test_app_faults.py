@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from ig_pipeline.storage import sync_requests, tables
-from ig_pipeline.sync.audience import refresh_demographics
-from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.engine import open_services, take_snapshots
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.requests.later import BACKOFF
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
@@ -127,11 +127,17 @@ async def test_media_files_and_snapshots_stop_as_one(small: SmallWorld) -> None:
     lever(small, "POST", "app", fault="switched_off")
     days: list[AccountDayResult] = []
     async with open_services(small.settings, clock=small.clock) as services, open_media(small.settings) as media:
-        run = MediaRun(services, media, run_id="media", triggered_by="cli")
+        run = SyncRun(services, "media", patience=media.patience)
         before = small.simulator.calls.total()
-        found = [await run.backfill(key, BackfillOptions("feed"), Watcher(), emit=days.append) for key in keys]
+        found = [
+            await backfill_account(
+                run, media, key, BackfillOptions("feed"), Watcher(), triggered_by="cli", emit=days.append
+            )
+            for key in keys
+        ]
         assert small.simulator.calls.total() - before == 1
-        snapshots = [result async for result in refresh_demographics(services, keys, run_id="snapshots")]
+        taken = take_snapshots(services, keys, asset="demographics", run_id="snapshots")
+        snapshots = [result async for result in taken]
     assert {(result.status, result.error_type) for result in found} == {("failed", "AppFaultError")}
     assert len({result.error for result in found}) == 1
     assert {result.retry_at is not None for result in days} == {True}

@@ -1,6 +1,5 @@
 """What is beside the grid: demographics, followers online, stories while they live."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -8,26 +7,22 @@ import pytest
 from ig_pipeline.graph_api.catalogue import DEMOGRAPHIC_BREAKDOWNS, DEMOGRAPHICS, STORY_METRICS
 from ig_pipeline.simulator.accounts import LARGEST_GROUPS, demographics
 from ig_pipeline.storage import sync_requests, tables
-from ig_pipeline.sync.audience import demographics_due, refresh_demographics, refresh_online_followers
-from ig_pipeline.sync.engine import open_services
+from ig_pipeline.sync.engine import due, open_services, take_snapshots
 from ig_pipeline.sync.results import AccountDayResult
-from ig_pipeline.sync.stories import poll_stories
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
 
-Job = Callable[..., AsyncIterator[AccountDayResult]]
 
-
-async def run(small: SmallWorld, job: Job, keys: list[str]) -> list[AccountDayResult]:
+async def run(small: SmallWorld, asset: str, keys: list[str]) -> list[AccountDayResult]:
     small.runs.append(f"run-{len(small.runs)}")
     async with open_services(small.settings, clock=small.clock) as services:
-        return [result async for result in job(services, keys, run_id=small.runs[-1])]
+        return [result async for result in take_snapshots(services, keys, asset=asset, run_id=small.runs[-1])]
 
 
 async def test_demographics_are_the_worlds_by_every_breakdown(small: SmallWorld) -> None:
     small.connect("acme.studio")
-    (result,) = await run(small, refresh_demographics, ["acme.studio"])
+    (result,) = await run(small, "demographics", ["acme.studio"])
     assert (result.status, result.date, result.absences) == ("complete", small.today, {})
     assert result.calls == small.calls_of("acme.studio") <= 8
     account = small.world.account("acme.studio")
@@ -46,11 +41,11 @@ async def test_demographics_are_the_worlds_by_every_breakdown(small: SmallWorld)
 @sqlite_only
 async def test_an_account_with_too_few_people_is_complete_without_demographics(small: SmallWorld) -> None:
     small.connect("little.letterpress")
-    (result,) = await run(small, refresh_demographics, ["little.letterpress"])
+    (result,) = await run(small, "demographics", ["little.letterpress"])
     assert (result.status, result.rows) == ("complete", 0)
     assert set(result.absences) == set(DEMOGRAPHICS)
     small.simulator.calls.reset()
-    (again,) = await run(small, refresh_demographics, ["little.letterpress"])
+    (again,) = await run(small, "demographics", ["little.letterpress"])
     assert again.status == "complete"
     assert small.calls_of("little.letterpress") == 0
 
@@ -59,33 +54,33 @@ async def test_demographics_are_due_once_a_week(small: SmallWorld) -> None:
     small.connect("acme.studio")
     small.connect("harbor.bakery")
 
-    def due() -> list[str]:
+    def whose_turn() -> list[str]:
         with small.engine.connect() as db:
-            return demographics_due(db, now=small.clock())
+            return due(db, "demographics", now=small.clock())
 
-    assert due() == ["acme.studio", "harbor.bakery"]
-    await run(small, refresh_demographics, ["acme.studio"])
+    assert whose_turn() == ["acme.studio", "harbor.bakery"]
+    await run(small, "demographics", ["acme.studio"])
     small.throttle("harbor.bakery")
-    (put_off,) = await run(small, refresh_demographics, ["harbor.bakery"])
+    (put_off,) = await run(small, "demographics", ["harbor.bakery"])
     assert put_off.status == "deferred"
     # Its own schedule comes back to it: no request, which would fetch thirty days of the grid.
     with small.engine.connect() as db:
         assert sync_requests.recent(db) == []
-    assert due() == ["harbor.bakery"]
+    assert whose_turn() == ["harbor.bakery"]
     small.clock.advance(timedelta(days=7))
-    assert due() == ["acme.studio", "harbor.bakery"]
+    assert whose_turn() == ["acme.studio", "harbor.bakery"]
 
 
 async def test_groups_that_left_the_largest_leave_the_snapshot_of_that_day(small: SmallWorld) -> None:
     connection = small.connect("acme.studio")
-    await run(small, refresh_demographics, ["acme.studio"])
+    await run(small, "demographics", ["acme.studio"])
     before = small.rows(tables.audience_demographics, "acme.studio")
     stale = {**before[0], "value": "Atlantis", "people": 1}
     del stale["id"]
     with small.engine.begin() as db:
         db.execute(tables.audience_demographics.insert().values(stale))
     small.clock.advance(timedelta(hours=1))
-    await run(small, refresh_demographics, ["acme.studio"])
+    await run(small, "demographics", ["acme.studio"])
     after = small.rows(tables.audience_demographics, "acme.studio")
     assert {row["value"] for row in after} == {row["value"] for row in before}
     assert connection.account_id == after[0]["account_id"]
@@ -93,7 +88,7 @@ async def test_groups_that_left_the_largest_leave_the_snapshot_of_that_day(small
 
 async def test_followers_online_are_kept_by_hour(small: SmallWorld) -> None:
     small.connect("acme.studio")
-    (result,) = await run(small, refresh_online_followers, ["acme.studio"])
+    (result,) = await run(small, "online_followers", ["acme.studio"])
     rows = small.rows(tables.online_followers, "acme.studio")
     days = {row["date"] for row in rows}
     assert result.status == "complete"
@@ -106,7 +101,7 @@ async def test_followers_online_are_kept_by_hour(small: SmallWorld) -> None:
 @sqlite_only
 async def test_below_a_hundred_followers_nobody_is_known_to_be_online(small: SmallWorld) -> None:
     small.connect("little.letterpress")
-    (result,) = await run(small, refresh_online_followers, ["little.letterpress"])
+    (result,) = await run(small, "online_followers", ["little.letterpress"])
     assert (result.status, result.rows) == ("complete", 0)
     assert "100 followers" in result.absences["online_followers"]
 
@@ -117,7 +112,7 @@ async def test_polled_stories_keep_their_last_numbers(small: SmallWorld) -> None
     seen: dict[str, dict[str, int | float]] = {}
     for _ in range(8):
         alive = account.live_stories(small.clock())
-        (result,) = await run(small, poll_stories, ["acme.studio"])
+        (result,) = await run(small, "stories", ["acme.studio"])
         assert (result.status, result.rows) == ("complete", len(alive))
         seen |= {story.id: {name: story.metric(name, small.clock()) for name in STORY_METRICS} for story in alive}
         small.clock.advance(timedelta(hours=6))
@@ -135,7 +130,7 @@ async def test_a_story_with_too_few_viewers_is_kept_with_the_reason(small: Small
     small.connect("little.letterpress")
     absences: set[str] = set()
     for _ in range(12):
-        (result,) = await run(small, poll_stories, ["little.letterpress"])
+        (result,) = await run(small, "stories", ["little.letterpress"])
         assert result.status == "complete"
         absences |= {why for row in small.rows(tables.stories) for why in row["absences"].values()}
         small.clock.advance(timedelta(hours=20))
@@ -147,10 +142,10 @@ async def test_a_story_with_too_few_viewers_is_kept_with_the_reason(small: Small
 async def test_a_dead_token_is_told_here_as_well(small: SmallWorld) -> None:
     small.connect("acme.studio")
     small.revoke("acme.studio")
-    (result,) = await run(small, poll_stories, ["acme.studio"])
+    (result,) = await run(small, "stories", ["acme.studio"])
     assert result.status == "failed"
     assert small.connection("acme.studio").status == "reconnect_required"
 
 
 def test_the_stories_table_has_a_column_for_every_metric_of_the_catalogue() -> None:
-    assert set(tables.STORY_NUMBERS) == set(STORY_METRICS)
+    assert set(STORY_METRICS) <= set(tables.stories.c.keys())

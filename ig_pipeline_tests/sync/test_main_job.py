@@ -15,7 +15,8 @@ from ig_pipeline.simulator.kinds import KINDS
 from ig_pipeline.storage import tables
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.absence_memory import NOTHING
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, summarise
+from ig_pipeline.sync.registry import grid
+from ig_pipeline.sync.results import AccountDayResult, summarise
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
@@ -210,7 +211,7 @@ async def test_the_ledger_has_a_row_for_every_cell(small: SmallWorld) -> None:
         (result.asset, result.date, result.status, result.rows, result.calls) for result in results
     }
     assert {row["run_id"] for row in ledger} == {"the-run"}
-    assert len(ledger) == 5 * len(ASSETS)
+    assert len(ledger) == 5 * len(grid())
 
 
 async def test_a_roll_up_needs_both_of_its_day(small: SmallWorld) -> None:

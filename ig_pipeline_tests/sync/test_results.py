@@ -2,11 +2,12 @@
 
 from datetime import date
 
-from ig_pipeline.sync.results import ASSETS, AccountDayResult, summarise
+from ig_pipeline.sync.registry import grid
+from ig_pipeline.sync.results import AccountDayResult, summarise
 
 
 def test_assets_stand_in_order_of_dependence() -> None:
-    assert ASSETS == ("account_insights", "media_engagement", "daily_metrics")
+    assert grid() == ("account_insights", "media_engagement", "daily_metrics")
 
 
 def test_a_summary_counts_rows_errors_and_metrics_per_account() -> None:

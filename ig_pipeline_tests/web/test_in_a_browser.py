@@ -11,9 +11,10 @@ from pydantic import SecretStr
 
 from ig_pipeline.storage.connections import by_account_key, mark_initial_backfill_requested
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.tours.browser import chromium, installed_chromium, new_page
 from ig_pipeline_tests.tours.web_tour import complaints_of, connect
@@ -59,7 +60,7 @@ def files_arrive(small: SmallWorld) -> None:
     async def backfill() -> None:
         async with open_services(small.settings, clock=small.clock) as services, open_media(small.settings) as media:
             options = BackfillOptions(media_types="feed", since=small.window()[0])
-            await MediaRun(services, media, run_id="r", triggered_by="test").backfill(WHO, options, Watcher())
+            await backfill_account(SyncRun(services, "r"), media, WHO, options, Watcher(), triggered_by="test")
 
     elsewhere(backfill)
 

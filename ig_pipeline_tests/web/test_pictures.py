@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.results import BackfillOptions
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account
 from ig_pipeline.sync.media_files.services import open_media
+from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.sync.media_files.worlds import archive_account
 from ig_pipeline_tests.web.front_door import API_TOKEN, PAGE, READER, FrontDoor, front_door
@@ -44,8 +45,9 @@ def door(small: SmallWorld) -> Iterator[FrontDoor]:
 
 async def fill_library(small: SmallWorld) -> None:
     async with open_services(small.settings, clock=small.clock) as services, open_media(small.settings) as media:
-        run = MediaRun(services, media, run_id="r", triggered_by="test")
-        assert (await run.backfill(KEY, BackfillOptions(), Watcher())).status == "complete"
+        run, all_of_it = SyncRun(services, "r"), BackfillOptions()
+        done = await backfill_account(run, media, KEY, all_of_it, Watcher(), triggered_by="test")
+        assert done.status == "complete"
 
 
 async def test_a_post_in_the_library_is_shown_by_its_own_picture(door: FrontDoor, small: SmallWorld) -> None:

@@ -6,7 +6,8 @@ Which days they belong to matters to `days`, how they are shown to the command l
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import sqlalchemy as sa
 
@@ -20,10 +21,10 @@ from ig_pipeline.storage.database import DatabaseUnreachableError
 from ig_pipeline.sync.failures import STOPPING, innermost, is_retryable
 from ig_pipeline.sync.media_files.fetching import FetchMeans, fetch_file
 from ig_pipeline.sync.media_files.library import Claims, Indexer
-from ig_pipeline.sync.media_files.results import BackfillOptions, Failure, FileResult, Observer
+from ig_pipeline.sync.media_files.results import BackfillOptions, Failure, FileResult, Watcher
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WITHHELD, WantedFile, files_of, unreadable_files
-from ig_pipeline.sync.session import AccountSession
+from ig_pipeline.sync.session import AccountSession, cancelled
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
@@ -38,7 +39,7 @@ class FilesBackfill:
     """
 
     def __init__(
-        self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Observer
+        self, session: AccountSession, media: MediaServices, options: BackfillOptions, observer: Watcher
     ) -> None:
         self._session, self._media, self.options, self._observer = session, media, options, observer
         self._waiting: asyncio.Queue[WantedFile | None] = asyncio.Queue(_AHEAD)
@@ -76,8 +77,9 @@ class FilesBackfill:
         return absences.subjects_lacking(db, owner.u_id, owner.account_id, "media_url", now=self._session.now())
 
     async def _count(self) -> None:
-        async for file in self._new_files():
-            self._observer.finished(FileResult(file, "would_download"))
+        async with aclosing(self._new_files()) as files:
+            async for file in files:
+                self._observer.finished(FileResult(file, "would_download"))
 
     async def _fetch_all(self, claims: Claims) -> None:
         media = self._media
@@ -94,8 +96,9 @@ class FilesBackfill:
 
     async def _list(self) -> None:
         try:
-            async for file in self._new_files():
-                await self._waiting.put(file)
+            async with aclosing(self._new_files()) as files:
+                async for file in files:
+                    await self._waiting.put(file)
             if self.listed_all:
                 self._observer.listing_ended()
         except GraphError as error:
@@ -130,35 +133,43 @@ class FilesBackfill:
     def _stop(self, error: Exception) -> None:
         self.error = self.error or error
 
-    async def _new_files(self) -> AsyncIterator[WantedFile]:
+    async def _new_files(self) -> AsyncGenerator[WantedFile]:
         """Files to fetch; the others are reported as they are passed. Ends at the limit. Raises `GraphError`."""
-        limit = self.options.limit
-        async for files in self._posts():
-            self._observer.listed(files)
-            for file in files:
-                if limit is not None and self._taken >= limit:
+        async with aclosing(self._posts()) as posts:
+            async for files in posts:
+                self._observer.listed(files)
+                for file in files:
+                    if self._has_enough or self.error is not None:
+                        return
+                    if self._is_to_be_fetched(file):
+                        yield file
+                if self._has_enough:
                     return
-                if self.error is not None:
-                    return
-                if file.media_id in self._known:
-                    self._observer.finished(FileResult(file, "skipped_duplicate"))
-                elif file.url is None and file.is_unreadable:
-                    self._report_failure(file, MalformedAnswerError(file.reason or "It cannot be read."))
-                elif file.url is None and not self._is_doubted(file):
-                    self._without_file.append(file)
-                    self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason))
-                else:
-                    self._taken += file.url is not None
-                    yield file
-            if limit is not None and self._taken >= limit:
-                return
         self.listed_all = True
+
+    @property
+    def _has_enough(self) -> bool:
+        return self.options.limit is not None and self._taken >= self.options.limit
+
+    def _is_to_be_fetched(self, file: WantedFile) -> bool:
+        """Whether `file` is one to fetch; any other is reported."""
+        if file.media_id in self._known:
+            self._observer.finished(FileResult(file, "skipped_duplicate"))
+        elif file.url is None and file.is_unreadable:
+            self._report_failure(file, MalformedAnswerError(file.reason or "It cannot be read."))
+        elif file.url is None and not self._is_doubted(file):
+            self._without_file.append(file)
+            self._observer.finished(FileResult(file, "skipped_unsupported", detail=file.reason))
+        else:
+            self._taken += file.url is not None
+            return True
+        return False
 
     def _is_doubted(self, file: WantedFile) -> bool:
         """Whether a URL that the listing left out is asked for once more: an omission alone is no statement."""
         return file.is_withheld and not self.options.dry_run and file.media_id not in self._withheld
 
-    async def _posts(self) -> AsyncIterator[list[WantedFile]]:
+    async def _posts(self) -> AsyncGenerator[list[WantedFile]]:
         """The files of each story and post, newest first, each once."""
         if self.options.stories:
             stories = await self._session.ask(
@@ -168,10 +179,11 @@ class FilesBackfill:
                 if self._in_range(files := files_of(story, story=True)) and self._unseen(files):
                     yield files
         if self.options.feed:
-            async for files in self._feed():
-                yield files
+            async with aclosing(self._feed()) as feed:
+                async for files in feed:
+                    yield files
 
-    async def _feed(self) -> AsyncIterator[list[WantedFile]]:
+    async def _feed(self) -> AsyncGenerator[list[WantedFile]]:
         """The files of each post. A page is asked for when the one before is used up: `--limit 5` reads one page."""
         pages: asyncio.Queue[list[list[WantedFile]] | None] = asyncio.Queue()
         wanted = asyncio.Semaphore(0)
@@ -197,7 +209,7 @@ class FilesBackfill:
                 wanted.release()
             await reader
         finally:
-            reader.cancel()
+            await cancelled(reader)
 
     def _unseen(self, files: list[WantedFile]) -> bool:
         """Whether these were not listed before: after a renewed token the listing is read from its beginning."""

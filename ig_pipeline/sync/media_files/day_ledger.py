@@ -5,7 +5,8 @@ Every way in writes through here: Dagster, the command line and Telegram.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
@@ -14,20 +15,21 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.database import DatabaseError
 from ig_pipeline.sync.account_sync import Emit
-from ig_pipeline.sync.failures import lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.media_files.days import ASSET, day_result
-from ig_pipeline.sync.media_files.results import Tally
+from ig_pipeline.sync.media_files.results import FileResult, Tally, Watcher
+from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.requests.later import try_again
 from ig_pipeline.sync.results import AccountDayResult
-from ig_pipeline.sync.session import AccountSession
+from ig_pipeline.sync.session import AccountSession, cancelled
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
 
-class DayLedger:
-    """Writes `days` down and hands each to `emit` once its row is committed.
+class DayLedger(Watcher):
+    """Records each of `days` when it is complete, and hands it to `emit` once its row is committed.
 
+    A day is complete when its posts are all listed and its files all done; what happens is passed on to `watcher`.
     `standing`: days that the ledger has as written; with nothing new they keep the row they have, so that a whole
     history looked through every night does not add a row a day to the table. `ask_again`: days that an outage spoilt
     are asked for again later, each whole.
@@ -36,23 +38,62 @@ class DayLedger:
     def __init__(
         self,
         session: AccountSession,
+        watcher: Watcher,
         days: Collection[date],
         *,
         standing: Collection[date],
         ask_again: bool,
         emit: Emit,
     ) -> None:
-        self._session, self._standing, self._emit = session, standing, emit
+        super().__init__()
+        self._session, self._watcher, self._standing, self._emit = session, watcher, standing, emit
         self._ask_again = ask_again
-        self._left = set(days)
+        self._asked = frozenset(days)
+        self._open, self._left = set(days), set(days)
+        self._days: dict[date, Tally] = defaultdict(Tally)
+        self._pending: dict[date, int] = defaultdict(int)
+        self._oldest = date.max
         self._started_at = session.now()
         self._settled: asyncio.Queue[tuple[date, Tally] | None] = asyncio.Queue()
         self._unwritten: list[AccountDayResult] = []
         self._trouble: Exception | None = None
 
-    def settle(self, day: date, tally: Tally) -> None:
-        """A day has all its files. Written soon after, together with those that were settled meanwhile."""
-        self._settled.put_nowait((day, tally))
+    def listed(self, files: list[WantedFile]) -> None:
+        """Count a post; the days after the oldest post listed so far will get no more, as far as its order tells."""
+        self._watcher.listed(files)
+        first = files[0]
+        if first.day in self._asked and first.day > self._oldest:
+            self._open.add(first.day)  # the listing is not in order: a day that looked finished has one more
+        self._days[first.day].items += 1
+        self._pending[first.day] += len(files)
+        if first.source_type != "instagram_story" and first.day < self._oldest:
+            self._oldest = first.day
+            self._close(day for day in sorted(self._open) if day > first.day)
+
+    def received(self, count: int) -> None:
+        """Bytes came."""
+        self._watcher.received(count)
+
+    def finished(self, result: FileResult) -> None:
+        """Count a file."""
+        self._watcher.finished(result)
+        day = result.file.day
+        self._days[day].add(result)
+        self._pending[day] -= 1
+        if day in self._open and day > self._oldest:
+            self._close([day])
+
+    def listing_ended(self) -> None:
+        """Close what is left; days with files under way stay open, for an error may still end the backfill early."""
+        self._watcher.listing_ended()
+        self._oldest = date.min
+        self._close(sorted(self._open))
+
+    def _close(self, days: Iterable[date]) -> None:
+        """Days that have all their files: written soon after, together with those that are complete by then."""
+        for day in [day for day in days if not self._pending[day]]:
+            self._open.discard(day)
+            self._settled.put_nowait((day, self._days[day]))
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -63,18 +104,18 @@ class DayLedger:
             self._settled.put_nowait(None)
             await keeping
         finally:
-            keeping.cancel()
+            await cancelled(keeping)
 
     async def _keep(self) -> None:
         """Calls are booked on the day that was settled next."""
-        spent, going_on = self._calls(), True
+        spent, going_on = self._session.calls, True
         while going_on:
             items = [await self._settled.get()]
             while not self._settled.empty():
                 items.append(self._settled.get_nowait())
             going_on = items[-1] is not None
             for day, tally in filter(None, items):
-                now = self._calls()
+                now = self._session.calls
                 self._unwritten.append(day_result(self._session.connection, day, tally, calls=now - spent))
                 spent = now
             await self._write()
@@ -99,10 +140,10 @@ class DayLedger:
 
     async def lose(self, error: Exception | None) -> None:
         """What is left: deferred if `error` is a rate limit, else failed with it, or with the ledger's own trouble."""
-        connection, error = self._session.connection, error or self._trouble
+        error = error or self._trouble
         if error is None:
             return
-        lost = lost_cells(error, asset=ASSET, account_key=connection.account_key, connection=connection, days=self.left)
+        lost = self._session.lost(error, ASSET, self.left)
         try:
             lost = await self._session.write(partial(self._record, results=lost))
         except (sa.exc.SQLAlchemyError, DatabaseError) as away:
@@ -119,6 +160,3 @@ class DayLedger:
         news = [result for result in results if not (result.unchanged and result.date in self._standing)]
         record(db, news, run_id=session.run_id, started_at=self._started_at, finished_at=now)
         return results
-
-    def _calls(self) -> int:
-        return self._session.client.calls_of(self._session.connection.account_id)

@@ -4,19 +4,17 @@ A day whose files are all in the library, or that had none, is complete; one fil
 failed, so that a retry asks for the day again and fetches what is missing.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.media_files.results import BackfillOptions, FileResult, Observer, Tally
-from ig_pipeline.sync.media_files.wanted import WantedFile
+from ig_pipeline.sync.media_files.results import BackfillOptions, Tally
 from ig_pipeline.sync.plan import Window, clip
-from ig_pipeline.sync.results import AccountDayResult, MediaAsset
+from ig_pipeline.sync.results import AccountDayResult
 
-ASSET: MediaAsset = "media_files"
+ASSET: Final = "media_files"
 _DAY = timedelta(days=1)
 
 
@@ -35,54 +33,6 @@ def settled_by(options: BackfillOptions, *, first_day: date, now: datetime) -> W
 def oldest_with_stories(now: datetime) -> date:
     """The first day of which stories may still be alive: they live for 24 hours."""
     return instagram_day(now - timedelta(hours=24))
-
-
-class DayWatch:
-    """Passes on to `watcher` what happens, and says when a day is settled: its posts all listed, its files all done."""
-
-    def __init__(self, watcher: Observer, days: Collection[date], settled: Callable[[date, Tally], None]) -> None:
-        self._watcher, self._settled = watcher, settled
-        self._asked = frozenset(days)
-        self._open = set(days)
-        self._days: dict[date, Tally] = defaultdict(Tally)
-        self._pending: dict[date, int] = defaultdict(int)
-        self._oldest = date.max
-
-    def listed(self, files: list[WantedFile]) -> None:
-        """Count a post; the days after the oldest post listed so far will get no more, as far as its order tells."""
-        self._watcher.listed(files)
-        first = files[0]
-        if first.day in self._asked and first.day > self._oldest:
-            self._open.add(first.day)  # the listing is not in order: a day that looked finished has one more
-        self._days[first.day].items += 1
-        self._pending[first.day] += len(files)
-        if first.source_type != "instagram_story" and first.day < self._oldest:
-            self._oldest = first.day
-            self._close(day for day in sorted(self._open) if day > first.day)
-
-    def received(self, count: int) -> None:
-        """Bytes came."""
-        self._watcher.received(count)
-
-    def finished(self, result: FileResult) -> None:
-        """Count a file."""
-        self._watcher.finished(result)
-        day = result.file.day
-        self._days[day].add(result)
-        self._pending[day] -= 1
-        if day in self._open and day > self._oldest:
-            self._close([day])
-
-    def listing_ended(self) -> None:
-        """Close what is left; days with files under way stay open, for an error may still end the backfill early."""
-        self._watcher.listing_ended()
-        self._oldest = date.min
-        self._close(sorted(self._open))
-
-    def _close(self, days: Iterable[date]) -> None:
-        for day in [day for day in days if not self._pending[day]]:
-            self._open.discard(day)
-            self._settled(day, self._days[day])
 
 
 def day_result(connection: Connection, day: date, tally: Tally, *, calls: int) -> AccountDayResult:

@@ -3,12 +3,10 @@
 Which files are worth it and in which order is `backfill`'s to decide.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import ObjectGoneError
@@ -19,14 +17,12 @@ from ig_pipeline.media_store.naming import file_stem, library_folder
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.media_store.sniffing import FileType, sniff
 from ig_pipeline.storage.media_items import CATEGORY
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.media_files.library import Arrival, Claims, Indexer
 from ig_pipeline.sync.media_files.results import FileResult
 from ig_pipeline.sync.media_files.services import MediaServices
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,9 @@ class FetchMeans:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class CheckedFile:
+    """What a file turned out to be."""
+
     file_type: FileType
     measures: Measures
     sha256: str
@@ -56,7 +54,7 @@ async def fetch_file(means: FetchMeans, file: WantedFile) -> None:
     part = means.media.store.begin(folder, stem)
     try:
         rest = await _download(means, file, part)
-        checked = await _in_thread(means.media.threads, _finish, part, rest, file)
+        checked = await in_thread(partial(_finish, part, rest, file), means.media.threads)
         await _keep(means, file, part, checked, f"{folder}/{stem}.{checked.file_type.extension}")
     finally:
         part.discard()
@@ -95,7 +93,7 @@ async def _read_again(means: FetchMeans, file: WantedFile) -> str:
     return node.media_url
 
 
-def _finish(part: Part, rest: list[bytes], file: WantedFile) -> _Checked:
+def _finish(part: Part, rest: list[bytes], file: WantedFile) -> CheckedFile:
     """Write the last pieces and look at the whole: what it is, whether it can be decoded. In a thread."""
     part.write(rest)
     file_type = sniff(part.head)
@@ -106,25 +104,25 @@ def _finish(part: Part, rest: list[bytes], file: WantedFile) -> _Checked:
             f"The CDN sent {file_type.mime_type} for a post of the type {file.media_type}.", media_id=file.media_id
         )
     measures = check_file(part.path, file_type, media_id=file.media_id)
-    return _Checked(file_type, measures, part.sha256, part.size)
+    return CheckedFile(file_type, measures, part.sha256, part.size)
 
 
-async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: _Checked, key: str) -> None:
+async def _keep(means: FetchMeans, file: WantedFile, part: Part, checked: CheckedFile, key: str) -> None:
     path = await means.claims.path_of(checked.sha256)
     if path is None:
         stored = None
         try:
-            await _in_thread(means.media.committing, means.media.store.commit, part, key, checked.file_type)
+            await in_thread(partial(means.media.store.commit, part, key, checked.file_type), means.media.committing)
             stored = key
         finally:
             means.claims.settle(checked.sha256, stored)
     result = FileResult(file, "downloaded" if path is None else "same_bytes", size=checked.size)
-    row = _row(means.session, file, checked, path or key)
+    row = library_row(means.session, file, checked, path or key)
     await means.indexer.add(Arrival(row, result, key))
 
 
-def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str) -> dict[str, Any]:
-    duration = checked.measures.duration
+def library_row(session: AccountSession, file: WantedFile, checked: CheckedFile, path: str) -> dict[str, Any]:
+    """The row of `media_items` of a file that lies at `path`."""
     return {
         "account_id": session.connection.account_id,
         "instagram_media_id": file.media_id,
@@ -144,16 +142,5 @@ def _row(session: AccountSession, file: WantedFile, checked: _Checked, path: str
         "permalink": file.permalink,
         "width": checked.measures.width,
         "height": checked.measures.height,
-        "duration_seconds": duration,
+        "duration_seconds": checked.measures.duration,
     }
-
-
-async def _in_thread(threads: Executor, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """`work` in one of `threads`; a cancellation waits for it, since nothing may use a part that was closed."""
-    future = asyncio.get_running_loop().run_in_executor(threads, partial(work, *arguments, **keywords))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if not future.done():
-            await asyncio.wait([future])
-        raise

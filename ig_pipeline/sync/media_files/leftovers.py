@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.days import instagram_day
-from ig_pipeline.media_store.checking import Measures, check_file
+from ig_pipeline.media_store.checking import check_file
 from ig_pipeline.media_store.errors import NotMediaError
 from ig_pipeline.media_store.naming import file_stem, library_folder, parse_file_name
-from ig_pipeline.media_store.sniffing import SNIFFED_BYTES, FileType, sniff
+from ig_pipeline.media_store.sniffing import SNIFFED_BYTES, sniff
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.storage import media_items
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.sync.media_files.fetching import CheckedFile, library_row
+from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
 
 _PIECE = 1024 * 1024
@@ -57,42 +58,19 @@ def _row(session: AccountSession, store: Store, key: str, media_id: str) -> dict
     try:
         part.write([])  # locked, so that nobody sweeps it away meanwhile
         store.copy_to(key, part.path)
-        looked = _look(part.path, media_id)
-        if looked is None:
-            return None
-        file_type, measures, sha256 = looked
-        return {
-            **_origin(connection, media_id),
-            "date": instagram_day(posted_at),
-            "posted_at": posted_at,
-            "backfilled_at": session.now(),
-            "file_path": key,
-            "file_name": key.rpartition("/")[2],
-            "file_hash": sha256,
-            "file_size_bytes": part.path.stat().st_size,
-            "mime_type": file_type.mime_type,
-            "media_type": "VIDEO" if file_type.kind == "video" else "IMAGE",
-            "width": measures.width,
-            "height": measures.height,
-            "duration_seconds": measures.duration,
-        }
+        checked = _look(part.path, media_id)
     finally:
         part.discard()
+    if checked is None:
+        return None
+    kind, day = ("VIDEO" if checked.file_type.kind == "video" else "IMAGE"), instagram_day(posted_at)
+    post = WantedFile(
+        media_id, media_id, kind, "instagram_post", posted_at, day, caption=None, permalink=None, url=None
+    )
+    return library_row(session, post, checked, key)
 
 
-def _origin(connection: Connection, media_id: str) -> dict[str, Any]:
-    return {
-        "account_id": connection.account_id,
-        "instagram_media_id": media_id,
-        "category": media_items.CATEGORY,
-        "source_type": "instagram_post",
-        "source_identifier": media_id,
-        "caption": None,
-        "permalink": None,
-    }
-
-
-def _look(path: Path, media_id: str) -> tuple[FileType, Measures, str] | None:
+def _look(path: Path, media_id: str) -> CheckedFile | None:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file_type = sniff(file.read(SNIFFED_BYTES))
@@ -102,6 +80,7 @@ def _look(path: Path, media_id: str) -> tuple[FileType, Measures, str] | None:
     if file_type is None:
         return None
     try:
-        return file_type, check_file(path, file_type, media_id=media_id), digest.hexdigest()
+        measures = check_file(path, file_type, media_id=media_id)
     except NotMediaError:
         return None
+    return CheckedFile(file_type, measures, digest.hexdigest(), path.stat().st_size)

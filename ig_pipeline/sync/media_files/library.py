@@ -15,6 +15,7 @@ from typing import Any
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.storage import absences, media_items
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.media_files.results import FileResult
 from ig_pipeline.sync.media_files.wanted import WantedFile
 from ig_pipeline.sync.session import AccountSession
@@ -129,7 +130,8 @@ class Indexer:
 
     async def _index(self, batch: Sequence[Arrival]) -> None:
         u_id = self._session.connection.u_id
-        await asyncio.to_thread(self._store.settle, {str(arrival.row["file_path"]) for arrival in batch})
+        paths = {str(arrival.row["file_path"]) for arrival in batch}
+        await in_thread(lambda: self._store.settle(paths))
         # In one order everywhere: two processes must not wait for each other's rows crosswise.
         rows = sorted((arrival.row for arrival in batch), key=lambda row: str(row["instagram_media_id"]))
         indexed = await self._session.write(lambda db: media_items.index(db, u_id, rows))
@@ -147,6 +149,6 @@ class Indexer:
         moment before, or one that was killed had come no further.
         """
         try:
-            await asyncio.to_thread(self._store.delete, key)
+            await in_thread(lambda: self._store.delete(key))
         except StoreError as error:
             logger.warning("[MEDIA] %s is stored twice: %s", key, error)

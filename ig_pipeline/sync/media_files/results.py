@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 from ig_pipeline.sync.media_files.wanted import WantedFile
 
@@ -116,22 +116,6 @@ class Failure:
     is_retryable: bool
 
 
-class Observer(Protocol):
-    """Whoever wants to see a backfill while it goes on."""
-
-    def listed(self, files: list[WantedFile]) -> None:
-        """A post or story was listed, with these files."""
-
-    def received(self, count: int) -> None:
-        """Bytes came; negative when a download begins anew."""
-
-    def finished(self, result: FileResult) -> None:
-        """A file is settled; if it is new, its row is committed."""
-
-    def listing_ended(self) -> None:
-        """All that was asked for is listed. Not called when an error or a limit ended the listing early."""
-
-
 @dataclass
 class Tally:
     """Counts of a backfill, or of a day of it."""
@@ -177,6 +161,27 @@ class Tally:
             "total_items": self.items,
             "bytes": self.bytes,
         }
+
+
+class Watcher:
+    """Sees a backfill while it goes on, and counts; those that show progress inherit from it."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def listed(self, files: list[WantedFile]) -> None:
+        """A post or story was listed, with these files."""
+        self.tally.items += 1
+
+    def received(self, count: int) -> None:
+        """Bytes came; negative when a download begins again. They count when their file is done."""
+
+    def finished(self, result: FileResult) -> None:
+        """A file is done; if it is new, its row is committed."""
+        self.tally.add(result)
+
+    def listing_ended(self) -> None:
+        """All that was asked for is listed. Not called when an error or a limit ended the listing early."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """A backfill of one account from beginning to end: noted in the database, done, its days in the ledger, summed up.
 
-The way in of the command line and the bot; Dagster's is `cells`.
+The way in of the command line, the bot and Dagster; sessions and what accounts share are the engine's.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -17,153 +17,150 @@ from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import TokenDeadError
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.storage import media_backfills, sync_logs
-from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
-from ig_pipeline.storage.database import DatabaseError, reading
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.database import DatabaseError
+from ig_pipeline.storage.waiting import in_thread
 from ig_pipeline.sync.account_sync import Emit
-from ig_pipeline.sync.engine import WRITERS, SyncServices
-from ig_pipeline.sync.failures import NotConnectedError, judge
+from ig_pipeline.sync.engine import over_accounts
+from ig_pipeline.sync.failures import judge
 from ig_pipeline.sync.losses import mark_dead_token
 from ig_pipeline.sync.media_files.backfill import FilesBackfill
 from ig_pipeline.sync.media_files.day_ledger import DayLedger
-from ig_pipeline.sync.media_files.days import ASSET, DayWatch, settled_by
+from ig_pipeline.sync.media_files.days import ASSET, oldest_with_stories, settled_by
 from ig_pipeline.sync.media_files.leftovers import adopt_leftovers
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, FileResult, Status, Tally
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Status, Tally, Watcher
 from ig_pipeline.sync.media_files.services import MediaServices
-from ig_pipeline.sync.media_files.wanted import WantedFile
-from ig_pipeline.sync.plan import Window
+from ig_pipeline.sync.plan import Window, stretches
 from ig_pipeline.sync.requests.later import continue_later
 from ig_pipeline.sync.results import AccountDayResult
-from ig_pipeline.sync.session import AccountSession, AppBrake
+from ig_pipeline.sync.session import AccountSession, SyncRun, SyncServices
 
 logger = logging.getLogger("ig_pipeline.sync.media_files")
 
 
-class Watcher:
-    """An observer that counts; whoever shows progress inherits from it."""
-
-    def __init__(self) -> None:
-        self.tally = Tally()
-
-    def listed(self, files: list[WantedFile]) -> None:
-        """Count a post."""
-        self.tally.items += 1
-
-    def received(self, count: int) -> None:
-        """Nothing to count: bytes count when their file is settled."""
-
-    def finished(self, result: FileResult) -> None:
-        """Count a file."""
-        self.tally.add(result)
-
-    def listing_ended(self) -> None:
-        """Nothing to do."""
+def _unheard(result: AccountDayResult) -> None:
+    """No one wants to hear of days."""
 
 
-def _nobody(result: AccountDayResult) -> None:
-    """Nobody wants to hear of days."""
+async def media_file_days(
+    services: SyncServices,
+    media: MediaServices,
+    cells: Mapping[str, Sequence[date]],
+    *,
+    run_id: str,
+    triggered_by: str,
+    options: BackfillOptions | None = None,
+    ended: Callable[[BackfillResult], None],
+) -> AsyncGenerator[AccountDayResult]:
+    """A result for every cell (account key by Pacific day) as it is settled; no account's trouble reaches another.
+
+    What a rate limit leaves over is `deferred` and asked for again by a row of `sync_requests`.
+    With `options`, the accounts of `cells` are backfilled as the command line does it, a limit counting for each:
+    posts that lie outside `cells` are fetched too, and only days that this settles have a result. A run that takes the
+    place of one that died has its `triggered_by`: what that one took counts towards the limit. `ended` hears how each
+    account's backfill with `options` ended.
+    """
+
+    async def fill(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
+        backfill = AccountBackfill(session, media, triggered_by=triggered_by, resumes=True, emit=emit)
+        if options is not None:
+            ended(await backfill.run(options, Watcher()))
+            return
+        for window in stretches(days):
+            # Stories only where some may still be alive.
+            alive = oldest_with_stories(session.now()) <= window.last
+            whole = BackfillOptions("both" if alive else "feed", since=window.first, until=window.last)
+            await backfill.run(whole, Watcher(), cells=window.days)
+
+    run = SyncRun(services, run_id, patience=media.patience)
+    async with aclosing(over_accounts(run, cells, assets=(ASSET,), work=fill)) as results:
+        async for result in results:
+            yield result
 
 
-class MediaRun:
-    """What the backfills of one run share: services, the brake of the whole app, the database's writers."""
+async def backfill_account(
+    run: SyncRun,
+    media: MediaServices,
+    account_key: str,
+    options: BackfillOptions,
+    watcher: Watcher,
+    *,
+    triggered_by: str,
+    emit: Emit = _unheard,
+) -> BackfillResult:
+    """Fetch what `options` ask for; a result for each day of the grid that this settles goes to `emit`.
+
+    Raises `UnknownAccountError`, `NotConnectedError`, a database's own errors.
+    """
+    session = run.session(await run.connection(account_key))
+    try:
+        return await AccountBackfill(session, media, triggered_by=triggered_by, emit=emit).run(options, watcher)
+    finally:
+        while run.late:
+            emit(run.late.pop())
+
+
+class AccountBackfill:
+    """Backfills of one account in one run, one after the other.
+
+    `resumes`: what an interrupted run by the same `triggered_by` has taken counts towards the limit.
+    """
 
     def __init__(
-        self, services: SyncServices, media: MediaServices, *, run_id: str, triggered_by: str, resumes: bool = False
+        self, session: AccountSession, media: MediaServices, *, triggered_by: str, resumes: bool = False, emit: Emit
     ) -> None:
-        """`resumes`: what an interrupted run by the same `triggered_by` has taken counts towards the limit."""
-        self.services, self.media = services, media
-        self.run_id, self.triggered_by, self._resumes = run_id, triggered_by, resumes
-        self._brake = AppBrake()
-        self._writers = asyncio.Semaphore(WRITERS.get(services.engine.dialect.name, 1))
-
-    async def session(self, account_key: str) -> AccountSession:
-        """The account's session. Raises `UnknownAccountError`, `NotConnectedError`."""
-        patience = self.media.patience
-        connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=patience)
-        if connection.status != CONNECTED:
-            advice = connection.status_message or "Connect it again."
-            raise NotConnectedError(f"{account_key} is not connected ({connection.status}). {advice}")
-        services = self.services
-        return AccountSession(
-            connection,
-            client=services.client,
-            tokens=services.tokens,
-            engine=services.engine,
-            writers=self._writers,
-            brake=self._brake,
-            clock=services.clock,
-            run_id=self.run_id,
-            patience=patience,
-        )
-
-    async def backfill(
-        self, account_key: str, options: BackfillOptions, watcher: Watcher, *, emit: Emit = _nobody
-    ) -> BackfillResult:
-        """Fetch what `options` ask for; a result for each day of the grid that this settles goes to `emit`.
-
-        Raises `UnknownAccountError`, `NotConnectedError`, a database's own errors.
-        """
-        return await self.run(await self.session(account_key), options, watcher, emit=emit)
+        self._session, self._media, self._emit = session, media, emit
+        self._triggered_by, self._resumes = triggered_by, resumes
 
     async def run(
-        self,
-        session: AccountSession,
-        options: BackfillOptions,
-        watcher: Watcher,
-        *,
-        cells: Sequence[date] | None = None,
-        emit: Emit = _nobody,
+        self, options: BackfillOptions, watcher: Watcher, *, cells: Sequence[date] | None = None
     ) -> BackfillResult:
-        """As `backfill`, for a session at hand. `cells`: the days asked for, instead of all that can be settled.
+        """As `backfill_account`. `cells`: the days asked for, instead of all that can be settled.
 
         Noted in `media_backfills` and the ledger unless it is a dry run.
         """
-        begun, calls = time.monotonic(), self.services.client.calls_of(session.connection.account_id)
+        session, begun, calls = self._session, time.monotonic(), self._session.calls
         if options.dry_run:
-            backfill = FilesBackfill(session, self.media, options, watcher)
+            backfill = FilesBackfill(session, self._media, options, watcher)
             await backfill.run()
-            return self._result(session.connection, backfill, watcher.tally, begun, calls)
-        ledger = await self._ledger(session, options, cells, emit)
-        backfill_id, leftovers = await self._begin(session, options)
-        options = await self._resumed(session, options)
-        backfill = FilesBackfill(session, self.media, options, DayWatch(watcher, ledger.left, ledger.settle))
+            return self._result(backfill, watcher.tally, begun, calls)
+        ledger = await self._ledger(options, watcher, cells)
+        backfill_id, leftovers = await self._begin(options)
+        options = await self._resumed(options)
+        backfill = FilesBackfill(session, self._media, options, ledger)
         async with ledger.kept():
             await backfill.run()
         if leftovers and backfill.listed_all and options.feed and options.since is None and options.until is None:
-            await self._look_after(session, leftovers, backfill)
-        result = self._result(session.connection, backfill, watcher.tally, begun, calls)
-        rest = self._rest(session, options, result, ledger.left, whole=cells is None)
-        await self._finish(session, backfill_id, result, backfill, rest)
+            await self._look_after(leftovers, backfill)
+        result = self._result(backfill, watcher.tally, begun, calls)
+        rest = self._rest(options, result, ledger.left, whole=cells is None)
+        await self._finish(backfill_id, result, backfill, rest)
         if options.limit is None:
             await ledger.lose(backfill.error)
         return replace(result, continued=rest is not None)
 
-    def _find(self, account_key: str) -> Connection:
-        with reading(self.services.engine) as db:
-            return by_account_key(db, account_key)
-
-    async def _ledger(
-        self, session: AccountSession, options: BackfillOptions, cells: Sequence[date] | None, emit: Emit
-    ) -> DayLedger:
+    async def _ledger(self, options: BackfillOptions, watcher: Watcher, cells: Sequence[date] | None) -> DayLedger:
         """For `cells`, every one of which gets a row; for all days of the grid otherwise."""
+        session, emit = self._session, self._emit
         if cells is not None:
-            return DayLedger(session, cells, standing=(), ask_again=True, emit=emit)
-        window = settled_by(options, first_day=self.services.settings.first_day, now=session.now())
+            return DayLedger(session, watcher, cells, standing=(), ask_again=True, emit=emit)
+        window = settled_by(options, first_day=session.settings.first_day, now=session.now())
         standing = await session.read(lambda db: sync_logs.days_standing(db, session.connection, ASSET))
         # A day asked for again is fetched whole; whoever gave a limit did not want that.
         again = options.limit is None
-        return DayLedger(session, window.days if window else (), standing=standing, ask_again=again, emit=emit)
+        days = window.days if window else ()
+        return DayLedger(session, watcher, days, standing=standing, ask_again=again, emit=emit)
 
-    async def _begin(self, session: AccountSession, options: BackfillOptions) -> tuple[int, list[int]]:
+    async def _begin(self, options: BackfillOptions) -> tuple[int, list[int]]:
         """The id of this backfill's row, and of those that died before; what they wrote half is removed."""
+        session = self._session
 
         def begin(db: sa.Connection) -> tuple[int, list[int]]:
             dead = media_backfills.interrupt(db, session.connection)
             made = media_backfills.begin(
                 db,
                 session.connection,
-                run_id=self.run_id,
-                triggered_by=self.triggered_by,
+                run_id=session.run_id,
+                triggered_by=self._triggered_by,
                 options=options.as_dict(),
                 now=session.now(),
             )
@@ -171,44 +168,42 @@ class MediaRun:
 
         made, dead = await session.write(begin)
         if dead:
-            swept = await asyncio.to_thread(self.media.store.sweep)
+            swept = await in_thread(self._media.store.sweep)
             logger.info("[MEDIA] an earlier backfill was interrupted: %d unfinished files removed", swept)
         return made, dead
 
-    async def _resumed(self, session: AccountSession, options: BackfillOptions) -> BackfillOptions:
+    async def _resumed(self, options: BackfillOptions) -> BackfillOptions:
         """`options` with what is left of the limit when this run takes the place of one that died."""
         if not self._resumes or options.limit is None:
             return options
-        connection = session.connection
-        taken = await session.read(lambda db: media_backfills.files_of_interrupted(db, connection, self.triggered_by))
+        connection, by = self._session.connection, self._triggered_by
+        taken = await self._session.read(lambda db: media_backfills.files_of_interrupted(db, connection, by))
         return replace(options, limit=max(options.limit - taken, 0))
 
-    async def _look_after(self, session: AccountSession, dead: list[int], backfill: FilesBackfill) -> None:
+    async def _look_after(self, dead: list[int], backfill: FilesBackfill) -> None:
         try:
-            adopted = await adopt_leftovers(session, self.media.store, listed=backfill.listed_ids)
+            adopted = await adopt_leftovers(self._session, self._media.store, listed=backfill.listed_ids)
         except (StoreError, DatabaseError, sa.exc.SQLAlchemyError) as error:
             logger.warning("[MEDIA] files of an interrupted backfill were not looked after: %s", error)
             return
         if adopted:
             logger.info("[MEDIA] %d files that an interrupted backfill had stored are indexed now", adopted)
         if backfill.error is None:
-            await session.write(lambda db: media_backfills.recovered(db, dead))
+            await self._session.write(lambda db: media_backfills.recovered(db, dead))
 
-    def _result(
-        self, connection: Connection, backfill: FilesBackfill, tally: Tally, begun: float, calls_before: int
-    ) -> BackfillResult:
-        calls = self.services.client.calls_of(connection.account_id) - calls_before
+    def _result(self, backfill: FilesBackfill, tally: Tally, begun: float, calls_before: int) -> BackfillResult:
+        key, calls = self._session.connection.account_key, self._session.calls - calls_before
         seconds = time.monotonic() - begun
         if backfill.error is None:
-            status: Status = "partial" if tally.files["failed"] else "complete"
-            return BackfillResult(connection.account_key, status, tally, calls, seconds)
-        verdict = judge(backfill.error, connection.account_key)
+            ended: Status = "partial" if tally.files["failed"] else "complete"
+            return BackfillResult(key, ended, tally, calls, seconds)
+        verdict = judge(backfill.error, key)
         if verdict.retry_at is not None and backfill.options.dry_run:
-            sentence = f"Instagram's rate limit for {connection.account_key} is reached; count again"
+            sentence = f"Instagram's rate limit for {key} is reached; count again"
             verdict = replace(verdict, error=f"{sentence} after {verdict.retry_at:%Y-%m-%d %H:%M} UTC.")
-        status = "deferred" if verdict.status == "deferred" else "partial" if tally.new else "failed"
+        status: Status = "deferred" if verdict.status == "deferred" else "partial" if tally.new else "failed"
         return BackfillResult(
-            connection.account_key,
+            key,
             status,
             tally,
             calls,
@@ -219,13 +214,7 @@ class MediaRun:
         )
 
     def _rest(
-        self,
-        session: AccountSession,
-        options: BackfillOptions,
-        result: BackfillResult,
-        left: list[date],
-        *,
-        whole: bool,
+        self, options: BackfillOptions, result: BackfillResult, left: list[date], *, whole: bool
     ) -> "partial[None] | None":
         """The request that continues a deferred backfill; None when there is nothing to continue.
 
@@ -235,27 +224,27 @@ class MediaRun:
         limit = None if options.limit is None else options.limit - result.tally.taken
         if result.status != "deferred" or limit == 0 or not (left or whole):
             return None
-        days = left or [last_complete_day(session.now())]
+        days = left or [last_complete_day(self._session.now())]
         return partial(
             continue_later,
-            connection=session.connection,
+            connection=self._session.connection,
             window=Window(days[0], days[-1]),
             kind=ASSET,
             reason=result.error,
             options=replace(options, limit=limit).flags if whole else {},
             not_before=result.retry_at,
-            run_id=self.run_id,
+            run_id=self._session.run_id,
         )
 
     async def _finish(
         self,
-        session: AccountSession,
         backfill_id: int,
         result: BackfillResult,
         backfill: FilesBackfill,
         rest: "partial[None] | None",
     ) -> None:
         """Note the end. An interrupted one, or a row that stays open, is looked after by the next backfill."""
+        session = self._session
         errors = [*([result.error] if result.error else []), *result.tally.errors]
 
         def finish(db: sa.Connection) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import product
@@ -15,10 +15,9 @@ from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections, mark_initial_backfill_requested
 from ig_pipeline.storage.sync_requests import BY_A_PERSON, DONE, FAILED, FIRST_BACKFILL, SyncRequest
 from ig_pipeline.sync.plan import DayRequest, Window, clip, initial_window, plan_requests
+from ig_pipeline.sync.registry import filled_by
 from ig_pipeline.sync.requests.later import RETRY
-from ig_pipeline.sync.results import ASSETS
 
-ASSETS_OF: Mapping[str, tuple[str, ...]] = {"insights": ASSETS, "media_files": ("media_files",)}
 """Kind of request → the assets it fills."""
 
 
@@ -141,7 +140,7 @@ def due_of(db: sa.Connection, connections: Iterable[Connection], *, settings: Se
 
 def assets_of(request: SyncRequest) -> tuple[str, ...]:
     """The assets of the request's kind; of these only the ones its option `assets` names, when it has one."""
-    named, assets = request.options.get("assets"), ASSETS_OF[request.kind]
+    named, assets = request.options.get("assets"), filled_by(request.kind)
     return tuple(asset for asset in assets if named is None or asset in named) or assets
 
 
@@ -153,7 +152,7 @@ def flags_of(request: SyncRequest) -> str:
 
 def _refusal(request: SyncRequest, connection: Connection | None) -> str | None:
     """Why this request can never become a run; None when it can."""
-    if request.kind not in ASSETS_OF:
+    if not filled_by(request.kind):
         return f"No asset fills requests of the kind {request.kind}."
     if connection is None:
         return f"{request.account_key} is not connected. Connect it again, then ask again."

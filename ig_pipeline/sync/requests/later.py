@@ -12,8 +12,9 @@ from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.sync_requests import QUEUED
 from ig_pipeline.sync.plan import Window, stretches
+from ig_pipeline.sync.registry import with_derived
 from ig_pipeline.sync.requests.asking import Kind, enqueue
-from ig_pipeline.sync.results import ASSETS, UPSTREAM, AccountDayResult
+from ig_pipeline.sync.results import AccountDayResult
 
 # Four calls of an account are on the wire when it is throttled, and the last of them may pass where the first did not.
 # A request is a range (facts/dagster.md §2): three days fetched again cost less than a run of its own per gap.
@@ -206,10 +207,8 @@ def _reason(retryable: Iterable[AccountDayResult], window: Window) -> str:
 
 def _assets_within(results: Iterable[AccountDayResult], window: Window) -> dict[str, list[str]]:
     """The option that names the assets which lack days of `window`."""
-    wanted: set[str] = {result.asset for result in results if window.first <= result.date <= window.last}
-    if wanted & set(UPSTREAM):
-        wanted.add("daily_metrics")  # rolled up again from what comes now
-    return {"assets": [asset for asset in (*ASSETS, "media_files") if asset in wanted]}
+    lacking = {result.asset for result in results if window.first <= result.date <= window.last}
+    return {"assets": with_derived(lacking)}  # what is made of them is made again from what comes now
 
 
 def _slot(at: datetime) -> datetime:

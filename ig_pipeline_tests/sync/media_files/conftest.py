@@ -18,11 +18,11 @@ from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.media_files.cells import media_file_days
-from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult
-from ig_pipeline.sync.media_files.runs import MediaRun, Watcher
+from ig_pipeline.sync.media_files.results import BackfillOptions, BackfillResult, Watcher
+from ig_pipeline.sync.media_files.runs import backfill_account, media_file_days
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.sync.media_files.worlds import archive_account, true_hashes
 
@@ -62,11 +62,12 @@ class Library:
                 small.settings, store=self.store, download_patience=HASTY, database_patience=database_patience
             ) as media,
         ):
-            run = MediaRun(services, media, run_id=f"run-{len(self.watchers)}", triggered_by="test")
+            run = SyncRun(services, f"run-{len(self.watchers)}", patience=media.patience)
             self.watchers.append(Watcher())
             self.days.clear()
             wanted = BackfillOptions(**options)
-            return await run.backfill(account_key or self.key, wanted, self.watchers[-1], emit=self.days.append)
+            key, watcher = account_key or self.key, self.watchers[-1]
+            return await backfill_account(run, media, key, wanted, watcher, triggered_by="test", emit=self.days.append)
 
     async def fill_days(
         self, days: Sequence[date], *keys: str, run_id: str = "run", options: BackfillOptions | None = None

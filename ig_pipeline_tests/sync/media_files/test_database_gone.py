@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from ig_pipeline.storage import absences, media_backfills, media_items, sync_logs, tables, tokens
 from ig_pipeline.storage.database import migrate, open_engine
-from ig_pipeline.sync import engine
-from ig_pipeline.sync.media_files import day_ledger, runs
+from ig_pipeline.sync import session
+from ig_pipeline.sync.media_files import day_ledger
 from ig_pipeline_tests.postgres import PostgresServer, running_postgres
 from ig_pipeline_tests.sync.media_files.conftest import Make
 from ig_pipeline_tests.sync.media_files.worlds import NEWEST
@@ -23,10 +23,10 @@ from ig_pipeline_tests.sync.media_files.worlds import NEWEST
 pytestmark = pytest.mark.anyio
 
 # Everything a backfill asks of the database, and everything a day of Dagster's grid asks besides.
-BACKFILL = [(runs, "by_account_key"), (sync_logs, "days_standing"), (media_backfills, "begin"),
+BACKFILL = [(session, "by_account_key"), (sync_logs, "days_standing"), (media_backfills, "begin"),
             (media_items, "contents"), (tokens, "read"), (media_items, "index"), (absences, "save"),
             (day_ledger, "record"), (media_backfills, "finish")]  # fmt: skip
-CELL = [(engine, "by_account_key"), (day_ledger, "record")]
+CELL = [(session, "by_account_key"), (day_ledger, "record")]
 
 _AWAY_S = 0.2
 

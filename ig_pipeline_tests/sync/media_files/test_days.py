@@ -8,8 +8,8 @@ import pytest
 
 from ig_pipeline.simulator.posts import Post
 from ig_pipeline.storage import tables
-from ig_pipeline.sync.media_files.cells import media_file_days
 from ig_pipeline.sync.media_files.results import BackfillResult
+from ig_pipeline.sync.media_files.runs import media_file_days
 from ig_pipeline.sync.media_files.services import open_media
 from ig_pipeline_tests.sync.harness import sqlite_only
 from ig_pipeline_tests.sync.media_files.conftest import Library, Make

@@ -14,18 +14,20 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows, fetch_series, fetch_totals
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
-from ig_pipeline.graph_api.days import bucket_end
+from ig_pipeline.graph_api.days import bucket_end, instagram_day
 from ig_pipeline.graph_api.errors import AmbiguousRefusalError, GraphError, PermissionMissingError
+from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.settings import Settings
 from ig_pipeline.storage import insights
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.upsert import WriteMismatchError
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.absence_memory import NOTHING, Memory
-from ig_pipeline.sync.ledger import record
-from ig_pipeline.sync.results import AccountDayResult, AssetName
-from ig_pipeline.sync.session import AccountSession
+from ig_pipeline.sync.registry import DataCheck, Finding, Stream
+from ig_pipeline.sync.results import AccountDayResult
+from ig_pipeline.sync.session import AccountSession, cancelled
 
-ASSET: AssetName = "account_insights"
+ASSET = "account_insights"
 
 # Totals calls begun at once for an account; the client lets four of them on the wire. A few more would only be
 # refused together when the account is throttled.
@@ -39,7 +41,6 @@ class _Range:
     series: Series
     observed_at: datetime
     memory: Memory
-    with_follows: bool
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,12 @@ class _DayValues:
     calls: int
 
 
-async def account_insights(
-    session: AccountSession, days: Sequence[date], *, with_follows: bool
-) -> AsyncGenerator[AccountDayResult]:
+async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
     """A result for each of `days` (at most 30 apart), in the order they are finished, roughly oldest first.
 
     Oldest first, because what a rate limit leaves for later should be what the API keeps longest.
     """
-    try:
-        shared = await _read_range(session, days, with_follows=with_follows)
-    except GraphError as error:
-        for lost in session.lost(error, ASSET, days):
-            yield lost
-        return
+    shared = await _read_range(session, days)
     gate = asyncio.Semaphore(DAYS_AT_ONCE)
     ordered = sorted(days)
 
@@ -78,11 +72,10 @@ async def account_insights(
         for finished in asyncio.as_completed(tasks):
             yield await finished
     finally:
-        for task in tasks:
-            task.cancel()
+        await cancelled(*tasks)
 
 
-async def _read_range(session: AccountSession, days: Sequence[date], *, with_follows: bool) -> _Range:
+async def _read_range(session: AccountSession, days: Sequence[date]) -> _Range:
     memory = NOTHING
     if not session.asks_everything:
         memory = await session.read(lambda db: absence_memory.recall(db, session.connection, now=session.now()))
@@ -92,7 +85,7 @@ async def _read_range(session: AccountSession, days: Sequence[date], *, with_fol
             session.client, credentials, metrics=DEFAULT_SERIES, first=min(days), last=max(days), skip=memory.known
         )
     )
-    return _Range(series, observed_at, memory, with_follows)
+    return _Range(series, observed_at, memory)
 
 
 async def _fill_day(session: AccountSession, shared: _Range, day: date, *, extra_calls: int) -> AccountDayResult:
@@ -121,7 +114,7 @@ async def _read_totals(session: AccountSession, shared: _Range, day: date) -> To
     totals = await session.ask(
         lambda credentials: fetch_totals(session.client, credentials, metrics=DEFAULT_TOTALS, day=day, skip=known)
     )
-    if not shared.with_follows:
+    if not session.settings.follows_and_unfollows:
         return totals
     follows = await session.ask(lambda credentials: fetch_follows(session.client, credentials, day=day, skip=known))
     return Totals(
@@ -169,22 +162,17 @@ def _store(db: sa.Connection, session: AccountSession, shared: _Range, day: _Day
     written = insights.save(db, sorted(rows, key=lambda row: str(row["metric"])))
     values = {**series, **day.totals.values}
     _remember(db, session, shared, absences, given=values)
-    lacking = _lacking(db, connection, day.day, absences)
-    result = AccountDayResult(
+    return session.recorded(
+        db,
         ASSET,
-        connection.account_key,
         day.day,
-        "partial" if lacking else "complete",
         rows=written.sent,
         calls=day.calls,
         values=values,
-        absences={metric: absence.detail for metric, absence in sorted(absences.items())},
-        lacking=lacking,
-        account_id=connection.account_id,
-        u_id=connection.u_id,
+        absences=absences,
+        lacking=_lacking(db, connection, day.day, absences),
+        started_at=day.observed_at,
     )
-    record(db, [result], run_id=session.run_id, started_at=day.observed_at, finished_at=session.now())
-    return result
 
 
 def _remember(
@@ -201,9 +189,36 @@ def _remember(
     absence_memory.remember(db, session.connection, kept, memory=shared.memory, now=session.now(), given=given)
 
 
-def _lacking(db: sa.Connection, connection: Connection, day: date, absences: Mapping[str, Absence]) -> tuple[str, ...]:
+def _lacking(db: sa.Connection, connection: Connection, day: date, absences: Mapping[str, Absence]) -> set[str]:
     """The metrics whose absence no rule explains, without those an earlier attempt has brought."""
     unexplained = {metric for metric, absence in absences.items() if not absence.is_explained}
     if unexplained:
         unexplained -= insights.values_of(db, connection.u_id, connection.account_id, day).keys()
-    return tuple(sorted(unexplained))
+    return unexplained
+
+
+def _graph_version_is_served(_: sa.Connection, settings: Settings, now: datetime) -> Finding:
+    warning = version_warning(settings.graph_version, instagram_day(now))
+    good = f"{settings.graph_version} is served for at least 90 more days."
+    return Finding(int(warning is not None), good, warning.sentence if warning else "")
+
+
+STREAM = Stream(
+    name=ASSET,
+    description=(
+        "What Instagram counted for the account on this day: reach, new followers, views, profile visits and the "
+        "other metrics of the catalogue. Numbers settle for up to 48 hours."
+    ),
+    tables=("instagram_insights",),
+    grain="account-day",
+    schedule="nightly_sync",
+    fetch=_fetch,
+    counts=("value",),
+    checks=(
+        DataCheck(
+            "graph_version_is_served",
+            "Meta goes on serving the Graph API version we ask for.",
+            _graph_version_is_served,
+        ),
+    ),
+)

@@ -1,9 +1,10 @@
-"""Keeps the numbers of stories while they live: 24 hours after posting they are gone for ever (facts §2.3).
+"""Fills `stories`, whose numbers live for 24 hours after posting and are then gone for ever (facts §2.3).
 
-Each poll writes what is alive at that moment; the last one before the end is what stays.
+Each poll writes what is alive at that moment; the last one before the end is what stays. One call, and one per story
+that refuses. Below five viewers a story has no insights: it is kept, with the absence.
 """
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,28 +13,18 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.catalogue import STORY_METRICS
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.stories import fetch_stories
-from ig_pipeline.storage import stories
 from ig_pipeline.storage.connections import Connection
-from ig_pipeline.sync.engine import SyncServices
+from ig_pipeline.storage.tables import stories
+from ig_pipeline.storage.upsert import kept_if_missing, upsert
+from ig_pipeline.sync.registry import Stream
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
-from ig_pipeline.sync.snapshots import finished, snapshot_accounts
 
 STORY_LIFE = timedelta(hours=24)
 
 
-def poll_stories(
-    services: SyncServices, account_keys: Collection[str], *, run_id: str
-) -> AsyncGenerator[AccountDayResult]:
-    """The live stories of each account with their insights; one call each, and one per story that refuses.
-
-    One result per account. Below five viewers a story has no insights: it is kept, with the absence.
-    """
-    return snapshot_accounts(services, account_keys, asset="stories", run_id=run_id, take=_stories)
-
-
-async def _stories(session: AccountSession, day: date) -> AccountDayResult:
-    connection, observed_at = session.connection, session.now()
+async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
+    connection, observed_at, (day,) = session.connection, session.now(), days
     found = await session.ask(lambda credentials: fetch_stories(session.client, credentials))
     rows = [_row(connection, story, observed_at) for story in sorted(found.items, key=lambda story: story.id)]
     without = {
@@ -41,12 +32,12 @@ async def _stories(session: AccountSession, day: date) -> AccountDayResult:
     }
 
     def store(db: sa.Connection) -> AccountDayResult:
-        written = stories.save_stories(db, rows)
-        return finished(
+        # One that has expired, or whose numbers an answer lacks, keeps its last ones.
+        written = upsert(db, stories, rows, merged=kept_if_missing(stories, STORY_METRICS))
+        return session.recorded(
             db,
-            session,
-            asset="stories",
-            day=day,
+            STREAM.name,
+            day,
             rows=written.sent,
             calls=found.calls,
             values={"stories": len(rows), "views": sum(row["views"] or 0 for row in rows)},
@@ -54,7 +45,7 @@ async def _stories(session: AccountSession, day: date) -> AccountDayResult:
             started_at=observed_at,
         )
 
-    return await session.write(store)
+    yield await session.write(store)
 
 
 def _row(connection: Connection, story: Media, observed_at: datetime) -> dict[str, Any]:
@@ -73,3 +64,16 @@ def _row(connection: Connection, story: Media, observed_at: datetime) -> dict[st
         "absences": {name: absence.reason for name, absence in sorted(story.absences.items())},
         "observed_at": observed_at,
     }
+
+
+STREAM = Stream(
+    name="stories",
+    description=(
+        "The stories alive right now with their numbers. Instagram forgets a story after 24 hours: what is not polled "
+        "is lost. Switch on `story_polling` to keep them."
+    ),
+    tables=("stories",),
+    grain="snapshot",
+    schedule="story_polling",
+    fetch=_fetch,
+)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, cast
 
-import pandas as pd
 import sqlalchemy as sa
 
+from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
 from ig_pipeline.graph_api.client import Credentials
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.media import MediaPage, UnreadablePost, iterate_media
@@ -22,11 +22,11 @@ from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.upsert import WriteMismatchError
 from ig_pipeline.sync import absence_memory
 from ig_pipeline.sync.absence_memory import NOTHING, Memory
-from ig_pipeline.sync.ledger import record
-from ig_pipeline.sync.results import AccountDayResult, AssetName
+from ig_pipeline.sync.registry import Stream
+from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 
-ASSET: AssetName = "media_engagement"
+ASSET = "media_engagement"
 # Of files; the library looks after them.
 _NOT_OURS = frozenset({"children", "media_url", "thumbnail_url"})
 
@@ -84,7 +84,7 @@ class _Day:
     calls: int
 
 
-async def media_engagement(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
+async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
     """A result for each of `days`, oldest first, after the listing of the whole range was read.
 
     Where the walk breaks off, the days whose posts are all listed by then are kept, the others lost.
@@ -182,7 +182,7 @@ def post_row(connection: Connection, post: Media, observed_at: datetime) -> Row:
         "caption": post.caption,
         "like_count": post.like_count,
         "comments_count": post.comments_count,
-        **{metric: found.get(metric) for metric in media.INSIGHTS},
+        **{metric: found.get(metric) for metric in DEFAULT_MEDIA_METRICS},
         "engagement": post.engagement,
         "absences": {name: absence.reason for name, absence in sorted(post.absences.items())},
         "observed_at": observed_at,
@@ -193,6 +193,8 @@ def roll_up(posts: Sequence[Row]) -> dict[date, dict[str, int]]:
     """Posts as sums per Pacific day: how many, and likes, comments, saves and engagement as far as they are known."""
     if not posts:
         return {}
+    import pandas as pd  # noqa: PLC0415 - runs need it, code servers do not
+
     frame = pd.DataFrame.from_records(posts, columns=["date", "media_id", *SUMS.values()])
     frame = frame.astype(dict.fromkeys(SUMS.values(), "Int64"))
     days = frame.groupby("date").agg(posts=("media_id", "count"), **{name: (of, "sum") for name, of in SUMS.items()})
@@ -228,21 +230,17 @@ def _store(
             given=(*(post.insights or {}), *(["insights"] if post.insights else [])),
             subject=post.id,
         )
-    result = AccountDayResult(
+    return session.recorded(
+        db,
         ASSET,
-        connection.account_key,
         day.day,
-        "partial" if day.lacking else "complete",
         rows=written.sent,
         calls=day.calls,
         values=day.sums,
         absences=_absences(day),
         lacking=day.lacking,
-        account_id=connection.account_id,
-        u_id=connection.u_id,
+        started_at=started_at,
     )
-    record(db, [result], run_id=session.run_id, started_at=started_at, finished_at=session.now())
-    return result
 
 
 def _absences(day: _Day) -> dict[str, str]:
@@ -252,3 +250,17 @@ def _absences(day: _Day) -> dict[str, str]:
     if "posts" in day.lacking:
         told["posts"] = "Instagram listed posts of this day in a form that cannot be read, or did not list them."
     return told
+
+
+STREAM = Stream(
+    name=ASSET,
+    description=(
+        "Likes, comments and saves of every post published on this day, with the post's own insights. Each night "
+        "keeps them as they were, for numbers grow."
+    ),
+    tables=("media_engagement", "media_engagement_snapshots"),
+    grain="account-day",
+    schedule="nightly_sync",
+    fetch=_fetch,
+    counts=(*ENGAGEMENT, "engagement"),
+)
