@@ -1,6 +1,6 @@
 """Where `connections add` gets its token, and which of the accounts behind it is meant.
 
-Talks to the person; Meta is asked in `graph_api.consent`, the connection stored by the vault.
+Talks to the person; Meta is asked in `graph_api.consent`, the connection is stored in `sync.connecting`.
 """
 
 import sys
@@ -14,7 +14,7 @@ from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.consent import Consent, adopt_token, prolong
+from ig_pipeline.graph_api.consent import Consent, adopt_token
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import MetaApp
 from ig_pipeline.settings import Settings, read_secret
@@ -45,7 +45,7 @@ async def consent_of(settings: Settings, login: Login, token: SecretStr) -> Cons
     """What the token opens, made to last. Raises `GraphError`."""
     app = MetaApp.from_settings(settings) if settings.app_id and settings.app_secret else None
     async with GraphClient.from_settings(settings) as client:
-        return await prolong(client, app, await adopt_token(client, app, login, token))
+        return await adopt_token(client, app, login, token)
 
 
 def choose(accounts: Sequence[FoundAccount], wanted: str | None, *, may_ask: bool) -> FoundAccount:

@@ -29,8 +29,8 @@ from ig_pipeline.settings import Settings, load_settings, read_secret
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
+from ig_pipeline.sync.connecting import connect_accounts
 from ig_pipeline.sync.engine import open_services
-from ig_pipeline.sync.first_history import ask_for_history
 from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
 
 # Whose token comes from a developer's secrets need not have an address.
@@ -167,23 +167,9 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
         pass  # brings the tables up to date
     async with open_services(settings) as services:
         with services.engine.begin() as db:
-            before = {known.account_id: known for known in stored.list_connections(db, email=email)}
-            connection = services.tokens.store(
-                db,
-                email=email,
-                login=consent.login,
-                account_id=account.account_id,
-                username=account.username,
-                token=consent.token,
-                expires_at=consent.expires_at,
-                scopes=",".join(consent.scopes),
-                expiry=consent.expiry,
-                data_access_expires_at=consent.data_access_expires_at,
-            )
-            was = before.get(account.account_id)
-            # A first backfill is the sensor's business; a connection that lapsed asks for what it missed.
-            ask_for_history(db, connection, before=was, settings=settings, now=services.clock())
-            return connection
+            now = services.clock()
+            [one] = connect_accounts(db, services.tokens, consent, [account], email=email, settings=settings, now=now)
+            return one.connection
 
 
 def _as_json(connection: Connection) -> dict[str, object]:

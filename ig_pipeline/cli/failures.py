@@ -16,6 +16,7 @@ from ig_pipeline.redaction import redact
 from ig_pipeline.settings import SettingsError
 from ig_pipeline.storage.connections import UnknownAccountError
 from ig_pipeline.storage.database import DatabaseError, DatabaseUnreachableError, DatabaseUrlError
+from ig_pipeline.sync.connecting import BeingErasedError
 from ig_pipeline.vault.cipher import KeyRingError
 
 # First match wins: subclasses stand before their bases.
@@ -29,6 +30,7 @@ EXIT_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (RateLimitedError, ExitCode.UNAVAILABLE),
     (GraphError, ExitCode.FAILED),
     (KeyRingError, ExitCode.FAILED),
+    (BeingErasedError, ExitCode.FAILED),
     (sa.exc.OperationalError, ExitCode.UNAVAILABLE),
     (sa.exc.SQLAlchemyError, ExitCode.FAILED),
     (OSError, ExitCode.FAILED),

@@ -93,6 +93,12 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
     return list(found.values())
 
 
+async def read_person_id(client: GraphClient, token: SecretStr) -> str | None:
+    """The id by which Meta's callbacks name the person behind a Facebook Login token. Raises `GraphError`."""
+    credentials = Credentials(account_id="", token=token, login="facebook")
+    return await client.fetch("me", {"fields": "id"}, credentials=credentials, parse=lambda node: _text(node, "id"))
+
+
 async def read_profile(client: GraphClient, credentials: Credentials, *, meter: CallMeter | None = None) -> Profile:
     """The account's profile as it is now. Raises `GraphError`."""
     return await client.fetch(

@@ -135,17 +135,18 @@ def replace(
 
 def note_inspection(
     db: sa.Connection, row: TokenRow, *, end: TokenEnd | None, data_access_expires_at: datetime | None, now: datetime
-) -> None:
-    """Keep what Meta has told of this version of the token at `now`; nothing when it was replaced meanwhile.
+) -> bool:
+    """Keep what Meta has told of this version of the token at `now`; False and nothing when it was replaced meanwhile.
 
     `end`: None when it said nothing of that, and what is stored stays.
     """
     told = {"expires_at": end.at, "expiry": end.expiry} if end else {}
-    db.execute(
+    result = db.execute(
         sa.update(table)
         .where(table.c.id == row.id, table.c.token_version == row.version)
         .values(inspected_at=now, data_access_expires_at=data_access_expires_at, **told)
     )
+    return result.rowcount == 1
 
 
 def reencrypt(db: sa.Connection, row: TokenRow, ciphertext: str) -> bool:

@@ -18,7 +18,7 @@ from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadE
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
-from ig_pipeline.storage import tokens
+from ig_pipeline.storage import meta_people, tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
@@ -248,10 +248,15 @@ class TokenVault:
             raise
         if facts is not None and facts.is_valid:
             end = _newly_told(row.end, facts)
-            reads_until = facts.data_access_expires_at
-            await self._write(
-                lambda db: tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
-            )
+            told = facts
+
+            def note(db: sa.Connection) -> None:
+                reads_until = told.data_access_expires_at
+                current = tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
+                if current and told.user_id:  # of connections made before they were stored at consent
+                    meta_people.add(db, row.id, told.user_id)
+
+            await self._write(note)
         return facts
 
     def _take_lease(self, db: sa.Connection, row: TokenRow) -> bool:
