@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import sqlalchemy as sa
 
 from ig_pipeline.bot import words
-from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError, TelegramTokenError
+from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError
 from ig_pipeline.bot.commands import HELP, Backfill, Command, Help, Status, read_command
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import RetryPolicy
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import CONNECTED, list_connections
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 # Telegram allows about one message a second in a chat and asks bots to stay well below.
 EDIT_EVERY_S = 3.0
 # After Telegram was away: soon enough for a person, seldom enough for a night.
-_RETRY_S = 5.0
+_POLLING = RetryPolicy("Telegram", first=5.0, longest=5.0, jitter=0.0)
 _EXPECTED = (GraphError, StoreError, DatabaseError, NotConnectedError, sa.exc.SQLAlchemyError, OSError)
 
 
@@ -65,15 +66,13 @@ class Bot:
                 await asyncio.gather(self._working, return_exceptions=True)
 
     async def listen_once(self) -> None:
-        """Take in the news and answer; Telegram's being away is waited out."""
-        try:
+        """Take in the news and answer, again and again while Telegram is away. Raises `TelegramTokenError`."""
+
+        async def listen() -> None:
             for message in await self._api.news():
                 await self._answer(message)
-        except TelegramTokenError:
-            raise
-        except TelegramError as error:
-            log.warning("%s Trying again.", error)
-            await self._sleep(_RETRY_S)
+
+        await _POLLING.call(listen, failed=lambda error, _: log.warning("%s Trying again.", error), sleep=self._sleep)
 
     async def idle(self) -> None:
         """Wait until no backfill is under way."""

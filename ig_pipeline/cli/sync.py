@@ -103,7 +103,7 @@ def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:
 
 
 def _only_unreachable(results: Sequence[AccountDayResult]) -> bool:
-    return all(result.error_type in ("UnreachableError", "RateLimitedError") for result in results)
+    return all(result.status == "deferred" or (result.is_retryable and result.actor == "no_one") for result in results)
 
 
 def _chosen(engine: sa.Engine, accounts: tuple[str, ...]) -> list[Connection]:

@@ -28,13 +28,13 @@ from ig_pipeline.graph_api.errors import (
     MalformedAnswerError,
     ObjectGoneError,
     RateLimitedError,
-    TransientError,
     UnreachableError,
 )
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
-from ig_pipeline.graph_api.retries import BRISK, CALM, RetryPolicy, is_doubtful
+from ig_pipeline.graph_api.retries import BRISK, CALM, GraphRetryPolicy
 from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
 from ig_pipeline.redaction import quiet_chatty_loggers
+from ig_pipeline.retrying import helps_now
 from ig_pipeline.settings import Settings
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class GraphClient:
         clock: Clock = utc_now,
         sleep: Sleep = asyncio.sleep,
         random: Callable[[], float] = randomness.random,
-        retries: RetryPolicy = CALM,
+        retries: GraphRetryPolicy = CALM,
         limits: Limits = MODEST,
         timeout: httpx.Timeout = TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -123,7 +123,7 @@ class GraphClient:
         settings: Settings,
         *,
         clock: Clock = utc_now,
-        retries: RetryPolicy = CALM,
+        retries: GraphRetryPolicy = CALM,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> "GraphClient":
         """The client the settings describe; with `retries.BRISK` for somebody who waits for an answer."""
@@ -189,25 +189,20 @@ class GraphClient:
 
     async def send(self, request: Request, *, parse: Callable[[Json], T], meter: CallMeter | None = None) -> T:
         """Make a call and try again while that can help. Raises `GraphError`."""
-        failures = doubtful = 0
-        retries = BRISK if request.brisk else self._retries
-        while True:
+
+        async def attempt() -> T:
             try:
                 found = parse(await self._once(request, meter))
             except GraphError as refused:
                 error = _doubted(refused) if request.exists else refused
-                failures += 1
-                transient = isinstance(error, TransientError)
-                self._failures_in_a_row = self._failures_in_a_row + 1 if transient else 0
-                doubtful += is_doubtful(error)
-                if not retries.allows_another(
-                    error, failures=failures, doubtful=doubtful, in_a_row=self._failures_in_a_row
-                ):
-                    raise error from None
-            else:
-                self._failures_in_a_row = 0
-                return found
-            await self._sleep(retries.wait(failures, self._random))
+                self._failures_in_a_row = self._failures_in_a_row + 1 if helps_now(error) else 0
+                raise error from None
+            self._failures_in_a_row = 0
+            return found
+
+        policy = BRISK if request.brisk else self._retries
+        helps = policy.judge(lambda: self._failures_in_a_row)
+        return await policy.call(attempt, helps=helps, sleep=self._sleep, random=self._random)
 
     async def _once(self, request: Request, meter: CallMeter | None) -> Json:
         async with self._throttle.slot(request.account_id):

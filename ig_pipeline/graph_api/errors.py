@@ -18,6 +18,7 @@
 
 
 `actor` is who must act before the same call can succeed: the app's operator, the account's owner, or no one (wait).
+`retry` (see `retrying`) is whether another try can help: now for `TransientError`, later for `AppFaultError`.
 Which answer is which error is decided in `classify.py`; what to do about it, elsewhere.
 """
 
@@ -27,6 +28,7 @@ from typing import ClassVar, Literal
 
 from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import Retryable
 
 Actor = Literal["operator", "owner", "no_one"]
 RateLimitScope = Literal["account", "app"]
@@ -69,13 +71,8 @@ class Origin:
 NOWHERE = Origin()
 
 
-class GraphError(Exception):
-    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers.
-
-    `is_retryable`: the same call may succeed later: the failure was of the moment, or the app's operator has acted.
-    """
-
-    is_retryable = False
+class GraphError(Retryable, Exception):
+    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers."""
 
     actor: ClassVar[Actor] = "operator"
 
@@ -87,7 +84,7 @@ class GraphError(Exception):
 class TransientError(GraphError):
     """May succeed when tried again. `reduce`: Meta may mean "ask for less" (code 1)."""
 
-    is_retryable = True
+    retry = "now"
     actor = "no_one"
 
     def __init__(self, message: str, *, reduce: bool = False, origin: Origin = NOWHERE) -> None:
@@ -140,7 +137,7 @@ class AppFaultError(GraphError):
     no token. Not tried again in the call, but later: its operator may have acted.
     """
 
-    is_retryable = True
+    retry = "later"
 
     def __init__(self, message: str, *, cause: AppFaultCause, origin: Origin = NOWHERE) -> None:
         super().__init__(message, origin=origin)

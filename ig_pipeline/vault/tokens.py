@@ -22,7 +22,7 @@ from ig_pipeline.storage import meta_people, tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.waiting import retry_while_unavailable
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing
 
@@ -46,7 +46,7 @@ _SLACK = timedelta(hours=1)
 LEASE = timedelta(seconds=90)
 _POLL_S = 0.1
 # What Meta just issued may be the only token that works: it waits for a database that restarts, within the lease.
-_SAVING_PATIENCE_S = 60.0
+_SAVING_TIMEOUT_S = 60.0
 
 
 class Refresher(Protocol):
@@ -218,7 +218,7 @@ class TokenVault:
                 now=now,
             )
 
-        saved = await outlasting(lambda: self._write(save), patience=_SAVING_PATIENCE_S)
+        saved = await retry_while_unavailable(lambda: self._write(save), timeout=_SAVING_TIMEOUT_S)
         if not saved:
             return self._open(await self._read(row.account_key))
         await self._look_up_end(row.account_key)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.hosts import MetaHosts
-from ig_pipeline.graph_api.retries import CALM, RetryPolicy
+from ig_pipeline.graph_api.retries import CALM, GraphRetryPolicy
 from ig_pipeline.graph_api.throttle import MODEST, Limits
 
 ACCOUNT = "17841400000000001"
@@ -71,7 +71,7 @@ def client_of(
     handler: Handler,
     *,
     time: Time | None = None,
-    retries: RetryPolicy = CALM,
+    retries: GraphRetryPolicy = CALM,
     limits: Limits = MODEST,
     app_secret: str | None = None,
 ) -> tuple[GraphClient, Fake]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.media_store.downloading import Patience
+from ig_pipeline.media_store.downloading import RETRIES, Patience
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.simulator.accounts import Account
@@ -26,7 +26,7 @@ from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.sync.media_files.worlds import archive_account, true_hashes
 
-HASTY = Patience(stall=5.0, pause=0.001)
+HASTY = Patience(stall=5.0, retries=replace(RETRIES, first=0.001))
 
 
 @dataclass
