@@ -16,6 +16,7 @@ from ig_pipeline.bot.commands import HELP, Backfill, Command, Help, Status, read
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
 from ig_pipeline.retrying import RetryPolicy
 from ig_pipeline.settings import Settings
@@ -113,7 +114,7 @@ class Bot:
                 text = await self._run_backfill(chat, message_id, command)
             except _EXPECTED as error:
                 log.warning("A backfill asked for over Telegram failed: %s", redact(str(error)))
-                text = redact(f"That did not work: {error}")
+                text = redact(f"That did not work: {sentence_of(error)}")
             await self._api.edit(chat, message_id, text)
         except TelegramError as error:
             log.warning("The result of a backfill could not be told: %s", error)

@@ -13,10 +13,9 @@ from ig_pipeline.cli.console import shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.graph_api.accounts import FoundAccount
-from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.consent import Consent, adopt_token
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.oauth import MetaApp
+from ig_pipeline.meta import app_of, graph_client
 from ig_pipeline.settings import Settings, read_secret
 
 
@@ -43,9 +42,8 @@ def token_from(variable: str | None) -> SecretStr:
 
 async def consent_of(settings: Settings, login: Login, token: SecretStr) -> Consent:
     """What the token opens, made to last. Raises `GraphError`."""
-    app = MetaApp.from_settings(settings) if settings.app_id and settings.app_secret else None
-    async with GraphClient.from_settings(settings) as client:
-        return await adopt_token(client, app, login, token)
+    async with graph_client(settings) as client:
+        return await adopt_token(client, app_of(settings), login, token)
 
 
 def choose(accounts: Sequence[FoundAccount], wanted: str | None, *, may_ask: bool) -> FoundAccount:

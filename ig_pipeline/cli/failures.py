@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ig_pipeline.cli.console import shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TransientError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
 from ig_pipeline.settings import SettingsError
 from ig_pipeline.storage.connections import UnknownAccountError
@@ -64,14 +65,14 @@ def sentence(error: BaseException) -> str:
     """One sentence, or a line for each wrong setting, that says what happened and what to do."""
     match error:
         case RateLimitedError():
-            return f"{error} It may be asked again after {error.retry_at:%Y-%m-%d %H:%M} UTC."
+            return f"{sentence_of(error)} It may be asked again after {error.retry_at:%Y-%m-%d %H:%M} UTC."
         case sa.exc.SQLAlchemyError():
             return _of_database(error)
         case OSError():
             where = f" {error.filename}:" if error.filename else ""
             return f"{type(error).__name__}:{where} {error.strerror or error}."
-        case _ if _is_expected(error):
-            return str(error)
+        case Exception() if _is_expected(error):
+            return sentence_of(error)
         case _:
             return (
                 f"Unexpected {type(error).__name__}: {error}\nThis is a bug. "

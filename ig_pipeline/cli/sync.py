@@ -24,8 +24,8 @@ from ig_pipeline.cli.opening import open_database
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.errors import UnreachableError
-from ig_pipeline.graph_api.hosts import MetaHosts
 from ig_pipeline.graph_api.reachability import look
+from ig_pipeline.meta import hosts, sentence_of
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
@@ -87,9 +87,9 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, as_json: bool) ->
 def _warn_if_unreachable(settings: Settings) -> None:
     """The engine is patient with a Meta that does not answer; who watches should know why nothing moves."""
     try:
-        look(MetaHosts.at(settings.graph_url, settings.graph_version), settings.login, clock=utc_now)
+        look(hosts(settings), settings.login, clock=utc_now)
     except UnreachableError as error:
-        click.echo(f"{error} Trying on for some minutes; Ctrl-C stops it.", err=True)
+        click.echo(f"{sentence_of(error)} Trying on for some minutes; Ctrl-C stops it.", err=True)
 
 
 def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:

@@ -15,6 +15,7 @@ from ig_pipeline.defs.markdown import literal
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.meta import advice_on
 from ig_pipeline.storage.connections import CONNECTED, DISCONNECTED, list_connections
 from ig_pipeline.sync.data_access import ending_data_access
 from ig_pipeline.sync.judgement import NEXT_STEP, judge_connections, judge_night
@@ -172,7 +173,7 @@ def _graph_version_is_served(pipeline: Pipeline) -> dg.AssetCheckResult:
         [],
         count=int(warning is not None),
         good=f"{pipeline.settings.graph_version} is served for at least 90 more days.",
-        bad=warning.sentence if warning else "",
+        bad=f"{warning.sentence} {advice_on(warning)}" if warning else "",
     )
 
 

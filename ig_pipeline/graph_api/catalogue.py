@@ -200,7 +200,7 @@ DEFAULT_TOTALS = (
     "profile_links_taps",
     "website_clicks",
 )
-# A call of its own a day; an option (setting IG_PIPELINE_FOLLOWS_AND_UNFOLLOWS). `follows`, `unfollows` are our names
+# A call of its own a day; an option. `follows`, `unfollows` are our names
 # for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (facts §1.1).
 FOLLOWS_AND_UNFOLLOWS = "follows_and_unfollows"
 FOLLOWS, UNFOLLOWS = "follows", "unfollows"

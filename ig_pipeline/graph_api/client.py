@@ -35,7 +35,6 @@ from ig_pipeline.graph_api.retries import BRISK, CALM, GraphRetryPolicy
 from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
 from ig_pipeline.redaction import quiet_chatty_loggers
 from ig_pipeline.retrying import helps_now
-from ig_pipeline.settings import Settings
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int]
@@ -116,24 +115,6 @@ class GraphClient:
         self._memories: dict[str, AccountMemory] = {}
         pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
         self._http = httpx.AsyncClient(timeout=timeout, limits=pool, transport=transport, follow_redirects=False)
-
-    @classmethod
-    def from_settings(
-        cls,
-        settings: Settings,
-        *,
-        clock: Clock = utc_now,
-        retries: GraphRetryPolicy = CALM,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> "GraphClient":
-        """The client the settings describe; with `retries.BRISK` for somebody who waits for an answer."""
-        return cls(
-            MetaHosts.at(settings.graph_url, settings.graph_version),
-            app_secret=settings.app_secret,
-            clock=clock,
-            retries=retries,
-            transport=transport,
-        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -247,7 +228,7 @@ class GraphClient:
             raise MalformedAnswerError(f"The answer was cut off ({type(error).__name__}).") from None
         except httpx.TransportError as error:
             raise UnreachableError(
-                f"Meta cannot be reached ({type(error).__name__}). Check the network and IG_PIPELINE_GRAPH_URL."
+                f"Meta cannot be reached ({type(error).__name__}). Check the network and the Graph API's address."
             ) from None
 
     def _proof(self, credentials: Credentials) -> dict[str, str]:

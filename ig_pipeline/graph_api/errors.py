@@ -35,6 +35,7 @@ RateLimitScope = Literal["account", "app"]
 AppFaultCause = Literal[
     "switched_off", "deleted", "not_active", "development_mode", "capability", "credentials", "secret_proof"
 ]
+Parameter = Literal["app_id", "app_secret", "graph_url"]
 DeadCause = Literal[
     "expired",
     "invalid",
@@ -75,6 +76,8 @@ class GraphError(Retryable, Exception):
     """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers."""
 
     actor: ClassVar[Actor] = "operator"
+    about: tuple[Parameter, ...] = ()
+    """What of the client's or the app's parameters has to be looked at; whoever sets them knows their names."""
 
     def __init__(self, message: str, *, origin: Origin = NOWHERE) -> None:
         super().__init__(redact(message))
@@ -93,7 +96,9 @@ class TransientError(GraphError):
 
 
 class UnreachableError(TransientError):
-    """No answer at all: name, connection or time-out. Check the network and IG_PIPELINE_GRAPH_URL."""
+    """No answer at all: name, connection or time-out. Check the network and the Graph API's address."""
+
+    about = ("graph_url",)
 
 
 class MalformedAnswerError(TransientError):
@@ -142,6 +147,10 @@ class AppFaultError(GraphError):
     def __init__(self, message: str, *, cause: AppFaultCause, origin: Origin = NOWHERE) -> None:
         super().__init__(message, origin=origin)
         self.cause: AppFaultCause = cause
+        if cause in {"deleted", "credentials"}:
+            self.about = ("app_id", "app_secret")
+        elif cause == "secret_proof":
+            self.about = ("app_secret",)
 
     @property
     def whole_app(self) -> bool:

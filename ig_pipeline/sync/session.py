@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import AppFaultError, GraphError, RateLimitedError, TokenDeadError, TransientError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
 from ig_pipeline.storage.waiting import outlasting
@@ -47,7 +48,7 @@ class AppBrake:
             self._limit = error
         if isinstance(error, AppFaultError) and error.whole_app and login not in self._faults:
             self._faults[login] = error
-            logger.error("[SYNC] No account with %s login can be read. %s", login, error)
+            logger.error("[SYNC] No account with %s login can be read. %s", login, sentence_of(error))
 
 
 class AccountSession:

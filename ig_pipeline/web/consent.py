@@ -13,14 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from ig_pipeline.graph_api.consent import Consent, NoProfessionalAccountError, complete_login
 from ig_pipeline.graph_api.errors import (
     Actor,
-    BadRequestError,
     GraphError,
     LoginCodeError,
     PermissionMissingError,
     RateLimitedError,
     TransientError,
 )
-from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin
+from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin, NoAppError
+from ig_pipeline.meta import app_of, sentence_of
 from ig_pipeline.storage import oauth_states
 from ig_pipeline.storage.oauth_states import LoginAttempt, StateFault, StateRefusedError
 from ig_pipeline.sync.connecting import BeingErasedError, connect_accounts
@@ -115,17 +115,17 @@ def explain(error: GraphError) -> Problem:
     The first class that fits decides, for all other errors who can act; what the operator has to do is logged.
     """
     if error.actor == "operator":
-        log.error("[CONSENT] A person could not connect. %s", error)
+        log.error("[CONSENT] A person could not connect. %s", sentence_of(error))
     found = next((problem for kind, problem in _GRAPH_PROBLEMS.items() if isinstance(error, kind)), None)
     status, name, title, advice = found or _BY_ACTOR[error.actor]
     return Problem(status, name, title, advice or str(error))
 
 
 def _app(services: WebServices) -> MetaApp:
-    try:
-        return MetaApp.from_settings(services.settings)
-    except BadRequestError as error:
-        raise Problem(503, "not_configured", "Connecting is not set up yet.", str(error)) from None
+    app = app_of(services.settings)
+    if app is None:
+        raise Problem(503, "not_configured", "Connecting is not set up yet.", sentence_of(NoAppError()))
+    return app
 
 
 def _claim(services: WebServices, state: str, secret: str | None) -> LoginAttempt:
