@@ -64,11 +64,6 @@ class AccountMetric:
     min_followers: int = 0
     takes_metric_type: bool = True
 
-    @property
-    def is_series(self) -> bool:
-        """Whether it can be had as one value a day in a single call."""
-        return "time_series" in self.types
-
 
 @dataclass(frozen=True)
 class MediaMetric:
@@ -310,34 +305,8 @@ STORY_FIELDS = (
     "permalink",
     "timestamp",
 )
-PROFILE_FIELDS = (
-    "id",
-    "username",
-    "name",
-    "biography",
-    "website",
-    "followers_count",
-    "follows_count",
-    "media_count",
-    "profile_picture_url",
-)
-
 # The most recent posts the edge gives at all (facts §2.1).
 MAX_MEDIA = 10_000
-
-
-def media_metrics_for(product_type: str | None, login: Login) -> tuple[str, ...]:
-    """Every metric `login` gives for any post of `product_type`; for an unknown or missing type, those all types have.
-
-    Without those that only posts shared to Facebook have: one such post less would refuse the whole call.
-    """
-    return tuple(
-        name
-        for name, metric in MEDIA_METRICS.items()
-        if (product_type in metric.product_types if product_type in _ALL else metric.product_types >= _POSTS)
-        and login in metric.logins
-        and not metric.only_if_shared
-    )
 
 
 def story_metrics_for(login: Login) -> tuple[str, ...]:

@@ -160,11 +160,6 @@ def list_connections(
     return _select(db, *conditions)
 
 
-def awaiting_initial_backfill(db: sa.Connection) -> list[Connection]:
-    """Connected accounts nobody has asked a first backfill for yet."""
-    return _select(db, user_tokens.c.status == CONNECTED, user_tokens.c.initial_backfill_requested_at.is_(None))
-
-
 def mark_initial_backfill_requested(
     db: sa.Connection, connection_id: int, *, first: date, last: date, now: datetime
 ) -> bool:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import CONNECTED, UnknownAccountError, stored_end
 from ig_pipeline.storage.tables import user_tokens as table
-from ig_pipeline.token_ends import ASSUMED_LIFE, NEVER, Expiry, TokenEnd, token_end
+from ig_pipeline.token_ends import Expiry, TokenEnd, token_end
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,6 @@ def all_with_tokens(db: sa.Connection) -> list[TokenRow]:
     """Every row that holds a token, whatever its status."""
     rows = db.execute(sa.select(*_COLUMNS).where(table.c.access_token.is_not(None)).order_by(table.c.id))
     return [TokenRow(**row._mapping) for row in rows]
-
-
-def expiring(db: sa.Connection, *, before: datetime) -> list[str]:
-    """Account keys of connected accounts whose token ends before `before`, soonest first.
-
-    One whose end was not told ends sixty days after it was issued.
-    """
-    not_told = sa.and_(table.c.expires_at.is_(None), table.c.expiry != NEVER, before - ASSUMED_LIFE > _ISSUED_AT)
-    statement = sa.select(*_COLUMNS).where(table.c.status == CONNECTED, sa.or_(table.c.expires_at < before, not_told))
-    rows = [TokenRow(**row._mapping) for row in db.execute(statement)]
-    return [row.account_key for row in sorted(rows, key=lambda row: (row.end.at or before, row.id))]
 
 
 def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, until: datetime) -> bool:

@@ -14,7 +14,6 @@ from ig_pipeline.graph_api.account_insights import Series, Totals, fetch_follows
 from ig_pipeline.graph_api.catalogue import (
     DEFAULT_MEDIA_METRICS,
     DEFAULT_TOTALS,
-    media_metrics_for,
     story_metrics_for,
 )
 from ig_pipeline.graph_api.client import Credentials, GraphClient
@@ -32,6 +31,7 @@ from ig_pipeline.simulator.posts import Post
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline_tests.graph_api.fake import Time
+from ig_pipeline_tests.graph_api.media_metrics import media_metrics_for
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.graph_api.accounts import find_accounts, read_profile
+from ig_pipeline.graph_api.accounts import find_accounts, read_profile_fields
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.consent import adopt_token, complete_login
 from ig_pipeline.graph_api.errors import (
@@ -100,7 +100,12 @@ async def test_consent_ends_in_a_long_lived_token_that_reads_the_account(
         assert [(found.account_id, found.username) for found in consent.accounts] == [(account.id, account.username)]
         assert consent.expires_at == NOW + LIFE
         assert set(consent.scopes) >= set(SCOPES[login])
-        profile = await read_profile(client, Credentials(account.id, consent.token, login))
+        profile = await client.fetch(
+            account.id,
+            {"fields": "id,username,followers_count"},
+            credentials=Credentials(account.id, consent.token, login),
+            parse=read_profile_fields,
+        )
         assert (profile.username, profile.followers_count) == (account.username, account.followers_count())
         with pytest.raises(LoginCodeError):
             await complete_login(client, app_of(simulator), login, code, redirect_uri=BACK)
