@@ -47,7 +47,7 @@ _JUNE_2026 = Release(date(2026, 6, 22))
 class AccountMetric:
     """One metric of `/{ig-user-id}/insights`.
 
-    `types`: metric types it can be asked for with. `takes_metric_type`: whether the parameter may be sent at all.
+    `types`: metric types it can be asked for with.
     `history_days`: days the API keeps, the current one excluded; None where only the general edge holds.
     `logins`: those that have it. `since`: its introduction, None when it is older than this catalogue.
     """
@@ -62,7 +62,6 @@ class AccountMetric:
     needs_breakdown: bool = False
     history_days: int | None = None
     min_followers: int = 0
-    takes_metric_type: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,6 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
             period="lifetime",
             history_days=30,
             min_followers=MIN_FOLLOWERS,
-            takes_metric_type=False,
         ),
         *(
             AccountMetric(
