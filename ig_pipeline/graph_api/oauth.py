@@ -126,7 +126,7 @@ async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> 
         client.hosts.graph("facebook", "debug_token"),
         params={"input_token": token.get_secret_value()},
         token=SecretStr(f"{app.app_id}|{app.secret.get_secret_value()}"),
-        brisk=True,
+        interactive=True,
     )
     try:
         return await client.send(request, parse=read_token_facts)
@@ -173,11 +173,11 @@ class MetaLogin:
             "code": code.removesuffix("#_"),
         }
         if login == "facebook":
-            request = Request(self._facebook_token_url(), params=fields, brisk=True)
+            request = Request(self._facebook_token_url(), params=fields, interactive=True)
         else:
             form = {**fields, "grant_type": "authorization_code"}
             url = f"{self._client.hosts.instagram_api}/oauth/access_token"
-            request = Request(url, method="POST", form=form, brisk=True)
+            request = Request(url, method="POST", form=form, interactive=True)
         return await self._client.send(request, parse=lambda answer: read_code_grant(answer, now=self._client.clock()))
 
     async def long_lived(self, login: Login, token: SecretStr) -> FreshToken:
@@ -240,7 +240,7 @@ class MetaLogin:
         return await self._ask(self._facebook_token_url(), params)
 
     async def _ask(self, url: str, params: Mapping[str, str]) -> FreshToken:
-        request = Request(url, params=params, brisk=True)
+        request = Request(url, params=params, interactive=True)
         return await self._client.send(request, parse=lambda answer: read_token(answer, now=self._client.clock()))
 
     def _facebook_token_url(self) -> str:

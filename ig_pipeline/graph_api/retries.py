@@ -51,5 +51,5 @@ def is_doubtful(error: Exception) -> bool:
 
 
 # For the nightly work, which has time; and for someone who waits for an answer: 3.5 seconds of waits at most.
-CALM = GraphRetryPolicy()
-BRISK = GraphRetryPolicy(attempts=4, doubtful_attempts=2)
+BACKGROUND = GraphRetryPolicy()
+INTERACTIVE = GraphRetryPolicy(attempts=4, doubtful_attempts=2)

@@ -34,7 +34,7 @@ RETRIES = RetryPolicy("download", attempts=4, total_attempts=20, first=1.0, long
 
 
 @dataclass(frozen=True)
-class Patience:
+class DownloadLimits:
     """How long a download may dawdle, in seconds, and how often one that was cut goes on.
 
     Below `slowest` bytes a second over `grace` seconds a connection counts as cut: a trickle would keep its place.
@@ -57,22 +57,22 @@ class Downloader:
         connections: int,
         max_bytes: int,
         threads: Executor,
-        patience: Patience | None = None,
+        limits: DownloadLimits | None = None,
         resolver: aiohttp.abc.AbstractResolver | None = None,
     ) -> None:
         self._guard, self._threads = guard, threads
-        self._patience = patience or Patience()
+        self._limits = limits or DownloadLimits()
         self._connections, self._max_bytes = connections, max_bytes
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        patience = self._patience
+        limits = self._limits
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._connections, socket_factory=self._guard.make_socket, resolver=self._resolver
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.stall),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.stall),
             headers={"Accept-Encoding": "identity", "User-Agent": "ig-pipeline"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -119,7 +119,7 @@ class Downloader:
                 raise _CutError(type(error).__name__) from None
 
         try:
-            return await self._patience.retries.call(attempt, progress=lambda: receiver.received)
+            return await self._limits.retries.call(attempt, progress=lambda: receiver.received)
         except _CutError as cut:
             raise DownloadError(
                 f"The CDN did not deliver the file ({cut}; {receiver.received} bytes came). A later run tries again.",
@@ -150,13 +150,13 @@ class Downloader:
         return receiver.rest()
 
     async def _receive(self, answer: aiohttp.ClientResponse, receiver: Receiver) -> None:
-        begun, patience, size = time.monotonic(), self._patience, 0
+        begun, limits, size = time.monotonic(), self._limits, 0
         # Not `iter_any`: it joins what has gathered, a copy of every byte of a video.
         async for chunk, _ in answer.content.iter_chunks():
             size += len(chunk)
             await receiver.take(chunk)
             elapsed = time.monotonic() - begun
-            if elapsed > patience.grace and size < patience.slowest * elapsed:
+            if elapsed > limits.grace and size < limits.slowest * elapsed:
                 raise _CutError("too slow")
 
     async def _open(self, target: URL, receiver: Receiver) -> aiohttp.ClientResponse:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from ig_pipeline.media_store.address_guard import AddressGuard
-from ig_pipeline.media_store.downloading import Downloader, Patience
+from ig_pipeline.media_store.downloading import Downloader, DownloadLimits
 from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.settings import Settings
@@ -47,7 +47,7 @@ async def open_media(
     *,
     store: Store | None = None,
     connections: int = CONNECTIONS,
-    download_patience: Patience | None = None,
+    download_limits: DownloadLimits | None = None,
     database_patience: float = DATABASE_PATIENCE_S,
 ) -> AsyncIterator[MediaServices]:
     """The services the settings describe. Raises `StoreError`."""
@@ -63,7 +63,7 @@ async def open_media(
             connections=connections,
             max_bytes=settings.max_media_bytes,
             threads=threads,
-            patience=download_patience,
+            limits=download_limits,
         ) as downloader:
             gate = asyncio.Semaphore(connections)
             yield MediaServices(store, downloader, threads, committing, gate, connections, database_patience)

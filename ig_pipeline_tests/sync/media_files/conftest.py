@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.media_store.downloading import RETRIES, Patience
+from ig_pipeline.media_store.downloading import RETRIES, DownloadLimits
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.simulator.accounts import Account
@@ -26,7 +26,7 @@ from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.sync.media_files.worlds import archive_account, true_hashes
 
-HASTY = Patience(stall=5.0, retries=replace(RETRIES, first=0.001))
+HASTY = DownloadLimits(stall=5.0, retries=replace(RETRIES, first=0.001))
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Library:
         async with (
             open_services(small.settings, clock=small.clock) as services,
             open_media(
-                small.settings, store=self.store, download_patience=HASTY, database_patience=database_patience
+                small.settings, store=self.store, download_limits=HASTY, database_patience=database_patience
             ) as media,
         ):
             run = MediaRun(services, media, run_id=f"run-{len(self.watchers)}", triggered_by="test")
@@ -75,7 +75,7 @@ class Library:
         small = self.small
         async with (
             open_services(small.settings, clock=small.clock) as services,
-            open_media(small.settings, store=self.store, download_patience=HASTY) as media,
+            open_media(small.settings, store=self.store, download_limits=HASTY) as media,
         ):
             cells = dict.fromkeys(keys or (self.key,), days)
             results = media_file_days(
