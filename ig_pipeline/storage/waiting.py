@@ -77,8 +77,3 @@ def _in_one_line(error: sa.exc.DBAPIError) -> DatabaseUnreachableError:
     if any(words in reason for words in _NO_ROOM):
         return _NoRoomError(f"The database cannot grow: {reason}. Make room.")
     return DatabaseUnreachableError(f"The database does not answer: {reason}.")
-
-
-async def outlasting(work: Callable[[], Awaitable[T]], *, patience: float) -> T:
-    """`retry_while_unavailable`, as callers still name it."""
-    return await retry_while_unavailable(work, timeout=patience)

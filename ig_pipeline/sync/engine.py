@@ -22,7 +22,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, by_account_key
 from ig_pipeline.storage.database import open_engine, reading
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.waiting import retry_while_unavailable
 from ig_pipeline.sync.account_sync import AccountSync, Emit
 from ig_pipeline.sync.failures import NotConnectedError, innermost, lost_cells
 from ig_pipeline.sync.ledger import record
@@ -193,7 +193,9 @@ class _Run:
         started_at = self._services.clock()
         connection: Connection | None = None
         try:
-            connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=self._patience)
+            connection = await retry_while_unavailable(
+                lambda: asyncio.to_thread(self._find, account_key), timeout=self._patience
+            )
             await self._work(self._session(connection), days, emit)
         except Exception as error:
             # Whatever it is (a lost database, a bug): this account's cells fail with it, the other accounts go on.

@@ -18,7 +18,7 @@ from ig_pipeline.graph_api.errors import AppFaultError, GraphError, RateLimitedE
 from ig_pipeline.meta import sentence_of
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.waiting import retry_while_unavailable
 from ig_pipeline.sync.failures import STOPPING, lost_cells
 from ig_pipeline.sync.results import AccountDayResult, AnyAsset
 from ig_pipeline.vault.tokens import TokenVault
@@ -175,7 +175,7 @@ class AccountSession:
 
     async def _outlasting(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await outlasting(work, patience=self._patience)
+            return await retry_while_unavailable(work, timeout=self._patience)
         except DatabaseUnreachableError:
             self._patience = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
             raise

@@ -20,7 +20,7 @@ from ig_pipeline.storage import media_backfills, sync_logs, sync_requests
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseError, reading
 from ig_pipeline.storage.sync_requests import SyncRequest
-from ig_pipeline.storage.waiting import outlasting
+from ig_pipeline.storage.waiting import retry_while_unavailable
 from ig_pipeline.sync.account_sync import Emit
 from ig_pipeline.sync.engine import WRITERS, SyncServices
 from ig_pipeline.sync.failures import NotConnectedError, judge
@@ -78,7 +78,7 @@ class MediaRun:
     async def session(self, account_key: str) -> AccountSession:
         """The account's session. Raises `UnknownAccountError`, `NotConnectedError`."""
         patience = self.media.patience
-        connection = await outlasting(lambda: asyncio.to_thread(self._find, account_key), patience=patience)
+        connection = await retry_while_unavailable(lambda: asyncio.to_thread(self._find, account_key), timeout=patience)
         if connection.status != CONNECTED:
             advice = connection.status_message or "Connect it again."
             raise NotConnectedError(f"{account_key} is not connected ({connection.status}). {advice}")
