@@ -63,8 +63,9 @@ def add(
     """Connect the account behind a token, or connect it again.
 
     \b
-    The token comes from standard input or an environment variable, never as an argument. It is tried out,
-    exchanged for a long-lived one where that is possible, and stored encrypted.
+    The token comes from standard input or an environment variable, never as an argument. It is tried out
+    (refused where a permission is missing), exchanged for a long-lived one where that is possible, and stored
+    encrypted.
     With `ig-pipeline up` running, the first 30 days come by themselves.
 
     \b

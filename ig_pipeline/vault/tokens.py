@@ -18,6 +18,7 @@ from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadE
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
+from ig_pipeline.retrying import RetryPolicy
 from ig_pipeline.storage import meta_people, tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
@@ -44,9 +45,13 @@ _SLACK = timedelta(hours=1)
 
 # Longer than any renewal with its retries; whoever dies holding it is outlived by this much.
 LEASE = timedelta(seconds=90)
-_POLL_S = 0.1
+_AWAIT_LEASE = RetryPolicy("token lease", first=0.1, longest=0.1, jitter=0.0)
 # What Meta just issued may be the only token that works: it waits for a database that restarts, within the lease.
 _SAVING_TIMEOUT_S = 60.0
+
+
+class _LeasedElsewhereError(Exception):
+    """Another process renews the token."""
 
 
 class Refresher(Protocol):
@@ -186,13 +191,18 @@ class TokenVault:
 
     async def _renew(self, row: TokenRow) -> SecretStr:
         """One renewal of this version of the token among all processes; the others wait for its result."""
-        while True:
+
+        async def renew_or_look() -> SecretStr:
             if await self._write(lambda db: self._take_lease(db, row)):
                 return await self._renew_leased(row)
-            await self._sleep(_POLL_S)
             seen = await self._read(row.account_key)
-            if seen.version != row.version or seen.status != CONNECTED:
-                return self._open(seen)
+            if seen.version == row.version and seen.status == CONNECTED:
+                raise _LeasedElsewhereError
+            return self._open(seen)
+
+        return await _AWAIT_LEASE.call(
+            renew_or_look, helps=lambda error: isinstance(error, _LeasedElsewhereError), sleep=self._sleep
+        )
 
     async def _renew_leased(self, row: TokenRow) -> SecretStr:
         try:
