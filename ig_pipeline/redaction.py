@@ -36,18 +36,6 @@ def redact(text: str) -> str:
     return text
 
 
-class RedactingFilter(logging.Filter):
-    """Redacts the final message of every record; put it on handlers, so that no logger escapes it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always true: a record is cleaned, never dropped."""
-        message = record.getMessage()
-        cleaned = redact(message)
-        if cleaned != message:
-            record.msg, record.args = cleaned, None
-        return True
-
-
 class RedactingFormatter(logging.Formatter):
     """Redacts the finished text, traceback included."""
 

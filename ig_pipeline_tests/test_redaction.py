@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ig_pipeline.redaction import RedactingFilter, redact
+from ig_pipeline.redaction import RedactingFormatter, redact
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
 
 
 def test_a_log_record_is_cleaned_arguments_included(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.handler.addFilter(RedactingFilter())
+    caplog.handler.setFormatter(RedactingFormatter("%(message)s"))
     logging.getLogger("somebody").warning("called %s", "https://x/?access_token=canary-secret")
     assert "canary-secret" not in caplog.text

@@ -7,25 +7,31 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from pydantic import SecretStr
+
+from ig_pipeline.retrying import Retry, Retryable, RetryPolicy
 
 log = logging.getLogger(__name__)
 
 # How long Telegram may keep a question for news open; its own limit is 50 s.
 POLL_S = 45
-# Telegram asks to wait a few seconds after a burst; a longer wait is somebody else's trouble than a message's.
-_PATIENCE_S = 60
+# Telegram asks to wait a few seconds after a burst; a longer wait is too long for a message.
+_BURST = RetryPolicy("Telegram after a burst", attempts=2, longest=60.0)
 
 
-class TelegramError(Exception):
+class TelegramError(Retryable, Exception):
     """Telegram did not do it; the message has no address and no token."""
+
+    retry: ClassVar[Retry] = "now"
 
 
 class TelegramTokenError(TelegramError):
     """Telegram does not know this bot."""
+
+    retry = "never"
 
 
 @dataclass(frozen=True)
@@ -78,17 +84,22 @@ class BotApi:
                 raise
 
     async def _call(self, method: str, **arguments: Any) -> Any:  # noqa: ANN401 - each method answers its own shape
+        def asked_to_wait(error: Exception) -> bool:
+            return isinstance(error, TelegramError) and error.retry_after is not None
+
+        return await _BURST.call(lambda: self._call_once(method, arguments), helps=asked_to_wait, sleep=self._sleep)
+
+    async def _call_once(self, method: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
         answer = await self._post(method, arguments)
-        wait = (answer.get("parameters") or {}).get("retry_after")
-        if not answer.get("ok") and isinstance(wait, int) and wait <= _PATIENCE_S:
-            await self._sleep(wait)
-            answer = await self._post(method, arguments)
         if answer.get("ok"):
             return answer["result"]
         said = str(answer.get("description", "no reason given"))
         if answer.get("error_code") in (401, 404):
             raise TelegramTokenError(f"Telegram does not know this bot ({said}). Check IG_PIPELINE_TELEGRAM_TOKEN.")
-        raise TelegramError(f"Telegram refused {method}: {said}")
+        refused = TelegramError(f"Telegram refused {method}: {said}")
+        wait = (answer.get("parameters") or {}).get("retry_after")
+        refused.retry_after = wait if isinstance(wait, int) else None
+        raise refused
 
     async def _post(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
         address = f"{self._url}/bot{self._token.get_secret_value()}/{method}"

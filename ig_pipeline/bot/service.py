@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import sqlalchemy as sa
 
 from ig_pipeline.bot import messages
-from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError, TelegramTokenError
+from ig_pipeline.bot.bot_api import BotApi, Message, TelegramError
 from ig_pipeline.bot.messages import HELP, Backfill, Command, Help, Status, read_command
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import RetryPolicy
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import media_backfills, media_items
 from ig_pipeline.storage.connections import CONNECTED, list_connections
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 # Telegram allows about one message a second in a chat and asks bots to stay well below.
 EDIT_EVERY_S = 3.0
 # After Telegram was away: soon enough for a person, seldom enough for a night.
-_RETRY_S = 5.0
+_POLLING = RetryPolicy("Telegram", first=5.0, longest=5.0, jitter=0.0)
 _EXPECTED = (GraphError, StoreError, DatabaseError, NotConnectedError, sa.exc.SQLAlchemyError, OSError)
 
 
@@ -67,15 +69,13 @@ class Bot:
                 await cancelled(self._working)
 
     async def listen_once(self) -> None:
-        """Read new messages and answer them; while Telegram is unavailable, wait before the next call."""
-        try:
+        """Read new messages and answer them; tried again while Telegram is unavailable. Raises `TelegramTokenError`."""
+
+        async def listen() -> None:
             for message in await self._api.news():
                 await self._answer(message)
-        except TelegramTokenError:
-            raise
-        except TelegramError as error:
-            log.warning("%s Trying again.", error)
-            await self._sleep(_RETRY_S)
+
+        await _POLLING.call(listen, failed=lambda error, _: log.warning("%s Trying again.", error), sleep=self._sleep)
 
     async def _answer(self, message: Message) -> None:
         if message.chat not in self._settings.telegram_chats:
@@ -111,7 +111,7 @@ class Bot:
                 text = await self._run_backfill(chat, message_id, command)
             except _EXPECTED as error:
                 log.warning("A backfill asked for over Telegram failed: %s", redact(str(error)))
-                text = redact(f"That did not work: {error}")
+                text = redact(f"That did not work: {sentence_of(error)}")
             await self._api.edit(chat, message_id, text)
         except TelegramError as error:
             log.warning("The result of a backfill could not be told: %s", error)
@@ -125,7 +125,7 @@ class Bot:
         results: list[BackfillResult] = []
         days: list[AccountDayResult] = []
         async with open_services(self._settings, clock=self._clock) as services, open_media(self._settings) as media:
-            run, by = SyncRun(services, f"telegram-{uuid.uuid4()}", patience=media.patience), f"telegram:{chat}"
+            run, by = SyncRun(services, f"telegram-{uuid.uuid4()}", timeout=media.timeout), f"telegram:{chat}"
             for key in keys:
                 if (left := options.left_after(results)) is None:
                     break

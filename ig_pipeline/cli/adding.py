@@ -1,6 +1,6 @@
 """Where `connections add` gets its token, and which of the accounts behind it is meant.
 
-Talks to the person; Meta is asked in `graph_api.consent`, the connection stored by the vault.
+Talks to the person; Meta is asked in `graph_api.consent`, the connection is stored in `sync.connecting`.
 """
 
 import sys
@@ -12,10 +12,9 @@ from pydantic import SecretStr
 from ig_pipeline.cli.console import shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.graph_api.accounts import FoundAccount
-from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.consent import Consent, adopt_token, prolong
+from ig_pipeline.graph_api.consent import Consent, adopt_token
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.oauth import MetaApp
+from ig_pipeline.meta import app_of, graph_client
 from ig_pipeline.settings import Settings, read_secret
 
 
@@ -42,9 +41,8 @@ def token_from(variable: str | None) -> SecretStr:
 
 async def consent_of(settings: Settings, login: Login, token: SecretStr) -> Consent:
     """What the token opens, made to last. Raises `GraphError`."""
-    app = MetaApp.from_settings(settings) if settings.app_id and settings.app_secret else None
-    async with GraphClient.from_settings(settings) as client:
-        return await prolong(client, app, await adopt_token(client, app, login, token))
+    async with graph_client(settings) as client:
+        return await adopt_token(client, app_of(settings), login, token)
 
 
 def choose(accounts: Sequence[FoundAccount], wanted: str | None, *, may_ask: bool) -> FoundAccount:

@@ -251,7 +251,7 @@ async def _backfill(
     """One account after the other: a limit counts over all of them."""
     results: list[BackfillResult] = []
     async with open_services(settings) as services, open_media(settings) as media:
-        run = SyncRun(services, f"cli-{uuid.uuid4()}", patience=media.patience)
+        run = SyncRun(services, f"cli-{uuid.uuid4()}", timeout=media.timeout)
         for key in keys:
             if (left := options.left_after(results)) is None:
                 break

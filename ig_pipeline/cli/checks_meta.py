@@ -10,7 +10,7 @@ from ig_pipeline.cli.findings import Finding, fail, ok, warn
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import UnreachableError
-from ig_pipeline.graph_api.hosts import Login, MetaHosts
+from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.reachability import look, newest_served
 from ig_pipeline.graph_api.versions import (
     CHECKED_ON,
@@ -20,6 +20,7 @@ from ig_pipeline.graph_api.versions import (
     version_warning,
     worth_asking_for,
 )
+from ig_pipeline.meta import advice_on, hosts, sentence_of
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, RECONNECT_REQUIRED, Connection, list_connections
 from ig_pipeline.storage.database import DatabaseError, reading
@@ -51,11 +52,11 @@ def check_app(settings: Settings) -> Finding:
 
 def check_graph(settings: Settings, login: Login, clock: Clock) -> Iterator[Finding]:
     """Meta answers from here, agrees with this machine's clock, and serves the Graph version."""
-    hosts = MetaHosts.at(settings.graph_url, settings.graph_version)
+    where_meta_is = hosts(settings)
     try:
-        seen = look(hosts, login, clock=clock)
+        seen = look(where_meta_is, login, clock=clock)
     except UnreachableError as error:
-        yield fail("Graph API", str(error), "To try everything without Meta: ig-pipeline demo.")
+        yield fail("Graph API", sentence_of(error), "To try everything without Meta: ig-pipeline demo.")
         yield warn("clock", "not compared, for Meta does not answer", "Keep it set by NTP.")
         yield check_version(settings, clock)
         return
@@ -63,7 +64,7 @@ def check_graph(settings: Settings, login: Login, clock: Clock) -> Iterator[Find
     yield ok("Graph API", where if settings.graph_url is None else f"{where} (IG_PIPELINE_GRAPH_URL, not Meta itself)")
     yield check_clock(seen.ahead_s)
     in_order = seen.serves_version is not False and version_warning(settings.graph_version, clock().date()) is None
-    move_to = None if in_order else newest_served(hosts, login, worth_asking_for(), clock=clock)
+    move_to = None if in_order else newest_served(where_meta_is, login, worth_asking_for(), clock=clock)
     yield check_version(settings, clock, served=seen.serves_version, move_to=move_to)
 
 
@@ -99,8 +100,7 @@ def check_version(
             return warn("Graph version", unknown, "Run ig-pipeline doctor again when Meta answers.")
         return ok("Graph version", f"{version} is served, by Meta's dates of {CHECKED_ON}; Meta itself did not say")
     gone = warning.switched_off is None or warning.switched_off <= today
-    happened, _, advice = warning.sentence.partition(" Set ")
-    return (fail if gone else warn)("Graph version", happened, f"Set {advice}")
+    return (fail if gone else warn)("Graph version", warning.sentence, advice_on(warning))
 
 
 def check_connections(engine: sa.Engine | None, clock: Clock, *, window_days: int) -> Iterator[Finding]:

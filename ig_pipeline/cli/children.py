@@ -107,6 +107,16 @@ class Children:
                 time.sleep(0.2)  # its last words may still be in the pipe
                 raise ChildDiedError(f"{child.name} ended with code {code}.\n" + "\n".join(child.last_lines))
 
+    def wait_until(self, ready: Callable[[], bool], what: str, *, within: float) -> None:
+        """Return once `ready`; raise `ChildDiedError` when a child ends, or when it is not after `within` seconds."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            self.check()
+            if ready():
+                return
+            time.sleep(0.05)
+        raise ChildDiedError(f"{what} did not answer within {within:.0f} s.")
+
     def wait(self) -> None:
         """Return never; raise when a child ends. Signals interrupt it."""
         while True:

@@ -27,9 +27,9 @@ from ig_pipeline.settings import Settings, load_settings, read_secret
 from ig_pipeline.storage import connections as stored
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
+from ig_pipeline.sync.connecting import connect_accounts
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
-from ig_pipeline.sync.requests.asking import ask_for_history
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"
@@ -61,8 +61,9 @@ def add(
     """Connect the account behind a token, or connect it again.
 
     \b
-    The token comes from standard input or an environment variable, never as an argument. It is tried out,
-    exchanged for a long-lived one where that is possible, and stored encrypted.
+    The token comes from standard input or an environment variable, never as an argument. It is tried out
+    (refused where a permission is missing), exchanged for a long-lived one where that is possible, and stored
+    encrypted.
     With `ig-pipeline up` running, the first 30 days come by themselves.
 
     \b
@@ -165,22 +166,9 @@ async def _store(settings: Settings, email: str, consent: Consent, account: Foun
         pass  # brings the tables up to date
     async with open_services(settings) as services:
         with services.engine.begin() as db:
-            before = {known.account_id: known for known in stored.list_connections(db, email=email)}
-            connection = services.tokens.store(
-                db,
-                email=email,
-                login=consent.login,
-                account_id=account.account_id,
-                username=account.username,
-                token=consent.token,
-                expires_at=consent.expires_at,
-                scopes=",".join(consent.scopes),
-                expiry=consent.expiry,
-                data_access_expires_at=consent.data_access_expires_at,
-            )
-            was = before.get(account.account_id)
-            ask_for_history(db, connection, before=was, settings=settings, now=services.clock())
-            return connection
+            now = services.clock()
+            [one] = connect_accounts(db, services.tokens, consent, [account], email=email, settings=settings, now=now)
+            return one.connection
 
 
 def _as_json(connection: Connection) -> dict[str, object]:

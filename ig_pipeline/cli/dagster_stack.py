@@ -7,9 +7,8 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
-from ig_pipeline.cli.children import ChildDiedError, Children
+from ig_pipeline.cli.children import Children
 from ig_pipeline.cli.dagster_home import environment, prepare_home
 from ig_pipeline.cli.ports import local_address, require_free
 from ig_pipeline.settings import Settings
@@ -78,14 +77,14 @@ def start_dagster(
     children.start("code", [*code, "-m", "ig_pipeline.definitions"], env=env, folder=home, niceness=NICENESS_OF_RUNS)
     if not is_new:
         prepared()
-    _wait_for(socket.exists, children, "the code location")
+    children.wait_until(socket.exists, "the code location", within=_START_SECONDS)
     located = ["-w", str(workspace)]
     # Behind a gate of ours: Dagster's own server takes orders from any web page that is open beside it.
     web = [python, "-m", "ig_pipeline.dagster_ui", "--host", host, "--port", str(port), *located]
     children.start("webserver", web, env=env, folder=home)
     children.start("daemon", [python, "-m", "dagster._daemon", "run", *located], env=env, folder=home)
     address = local_address(host, port)
-    _wait_for(lambda: _is_loaded(address, settings.admin_token), children, "Dagster's UI")
+    children.wait_until(lambda: _is_loaded(address, settings.admin_token), "Dagster's UI", within=_START_SECONDS)
     return address
 
 
@@ -117,13 +116,3 @@ def _query(address: str, query: str, token: SecretStr | None) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
         data: dict[str, Any] = json.load(answer)["data"]
     return data
-
-
-def _wait_for(ready: Callable[[], bool], children: Children, what: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        children.check()
-        if ready():
-            return
-        time.sleep(0.05)
-    raise ChildDiedError(f"{what} did not answer within {_START_SECONDS:.0f} s.")

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from ig_pipeline.cli.console import shown
 from ig_pipeline.graph_api.errors import GraphError, RateLimitedError, TransientError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
 from ig_pipeline.settings import SettingsError
 from ig_pipeline.storage.connections import UnknownAccountError
 from ig_pipeline.storage.database import DatabaseError, DatabaseUnreachableError, DatabaseUrlError
+from ig_pipeline.sync.connecting import BeingErasedError
 from ig_pipeline.vault.cipher import KeyRingError
 
 
@@ -50,6 +52,7 @@ EXIT_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (RateLimitedError, ExitCode.UNAVAILABLE),
     (GraphError, ExitCode.FAILED),
     (KeyRingError, ExitCode.FAILED),
+    (BeingErasedError, ExitCode.FAILED),
     (sa.exc.OperationalError, ExitCode.UNAVAILABLE),
     (sa.exc.SQLAlchemyError, ExitCode.FAILED),
     (OSError, ExitCode.FAILED),
@@ -83,14 +86,14 @@ def sentence(error: BaseException) -> str:
     """One sentence, or a line for each wrong setting, that says what happened and what to do."""
     match error:
         case RateLimitedError():
-            return f"{error} It may be asked again after {error.retry_at:%Y-%m-%d %H:%M} UTC."
+            return f"{sentence_of(error)} It may be asked again after {error.retry_at:%Y-%m-%d %H:%M} UTC."
         case sa.exc.SQLAlchemyError():
             return _of_database(error)
         case OSError():
             where = f" {error.filename}:" if error.filename else ""
             return f"{type(error).__name__}:{where} {error.strerror or error}."
-        case _ if _is_expected(error):
-            return str(error)
+        case Exception() if _is_expected(error):
+            return sentence_of(error)
         case _:
             return (
                 f"Unexpected {type(error).__name__}: {error}\nThis is a bug. "

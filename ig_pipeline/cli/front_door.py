@@ -4,11 +4,10 @@ The command itself is in `web`, what it serves in `ig_pipeline.web`.
 """
 
 import sys
-import time
 import urllib.error
 import urllib.request
 
-from ig_pipeline.cli.children import ChildDiedError, Children
+from ig_pipeline.cli.children import Children
 from ig_pipeline.cli.dagster_home import environment
 from ig_pipeline.cli.ports import free_port, is_free, local_address, require_free
 from ig_pipeline.settings import Settings
@@ -34,13 +33,8 @@ def start_web(children: Children, settings: Settings) -> str:
     """Start `ig-pipeline web` and return its address once it answers. Raises `ChildDiedError`."""
     children.start("web", [sys.executable, "-m", "ig_pipeline.cli", "web"], env=environment(settings))
     local = local_address(settings.web_host, settings.web_port)
-    deadline = time.monotonic() + _STARTS_WITHIN
-    while time.monotonic() < deadline:
-        children.check()
-        if _answers(f"{local}/healthz"):
-            return settings.effective_public_url
-        time.sleep(0.05)
-    raise ChildDiedError(f"The web service did not answer within {_STARTS_WITHIN:.0f} s.")
+    children.wait_until(lambda: _answers(f"{local}/healthz"), "The web service", within=_STARTS_WITHIN)
+    return settings.effective_public_url
 
 
 def _answers(url: str) -> bool:

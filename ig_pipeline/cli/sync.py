@@ -22,8 +22,8 @@ from ig_pipeline.cli.stores import open_database, tell_grid
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.errors import UnreachableError
-from ig_pipeline.graph_api.hosts import MetaHosts
 from ig_pipeline.graph_api.reachability import look
+from ig_pipeline.meta import hosts, sentence_of
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
@@ -99,9 +99,9 @@ def sync(accounts: tuple[str, ...], everyone: bool, days: int, assets: tuple[str
 def _warn_if_unreachable(settings: Settings) -> None:
     """The engine is patient with a Meta that does not answer; who watches should know why nothing moves."""
     try:
-        look(MetaHosts.at(settings.graph_url, settings.graph_version), settings.login, clock=utc_now)
+        look(hosts(settings), settings.login, clock=utc_now)
     except UnreachableError as error:
-        click.echo(f"{error} Trying on for some minutes; Ctrl-C stops it.", err=True)
+        click.echo(f"{sentence_of(error)} Trying on for some minutes; Ctrl-C stops it.", err=True)
 
 
 def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:
@@ -115,7 +115,7 @@ def exit_code(results: Sequence[AccountDayResult]) -> ExitCode:
 
 
 def _only_unreachable(results: Sequence[AccountDayResult]) -> bool:
-    return all(result.error_type in ("UnreachableError", "RateLimitedError") for result in results)
+    return all(result.status == "deferred" or (result.is_retryable and result.actor == "no_one") for result in results)
 
 
 def _chosen(db: sa.Connection, accounts: tuple[str, ...]) -> list[Connection]:

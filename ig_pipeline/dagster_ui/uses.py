@@ -37,8 +37,6 @@ BEGINNINGS: dict[str, Use] = {
     "/report_asset_check/": Use.CLOSED,
     "/report_asset_observation/": Use.CLOSED,
 }
-FILES = ("/_next/", "/vendor/")
-"""Folders of the UI's own files; what else is not named above is answered with a file or with its one page."""
 
 
 def use_of(path: str) -> Use:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.catalogue import PROFILE_FIELDS
-from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
+from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.pages import iterate_pages
@@ -93,15 +92,10 @@ async def find_accounts(client: GraphClient, token: SecretStr, login: Login) -> 
     return list(found.values())
 
 
-async def read_profile(client: GraphClient, credentials: Credentials, *, meter: CallMeter | None = None) -> Profile:
-    """The account's profile as it is now. Raises `GraphError`."""
-    return await client.fetch(
-        credentials.account_id,
-        {"fields": ",".join(PROFILE_FIELDS)},
-        credentials=credentials,
-        parse=read_profile_fields,
-        meter=meter,
-    )
+async def read_person_id(client: GraphClient, token: SecretStr) -> str | None:
+    """The id by which Meta's callbacks name the person behind a Facebook Login token. Raises `GraphError`."""
+    credentials = Credentials(account_id="", token=token, login="facebook")
+    return await client.fetch("me", {"fields": "id"}, credentials=credentials, parse=lambda node: _text(node, "id"))
 
 
 def read_profile_fields(row: Json) -> Profile:

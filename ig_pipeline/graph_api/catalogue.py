@@ -46,7 +46,7 @@ _JUNE_2026 = Release(date(2026, 6, 22))
 class AccountMetric:
     """One metric of `/{ig-user-id}/insights`.
 
-    `types`: metric types it can be asked for with. `takes_metric_type`: whether the parameter may be sent at all.
+    `types`: metric types it can be asked for with.
     `history_days`: days the API keeps, the current one excluded; None where only the general edge holds.
     `logins`: those that have it. `since`: its introduction, None when it is older than this catalogue.
     """
@@ -61,12 +61,6 @@ class AccountMetric:
     needs_breakdown: bool = False
     history_days: int | None = None
     min_followers: int = 0
-    takes_metric_type: bool = True
-
-    @property
-    def is_series(self) -> bool:
-        """Whether it can be had as one value a day in a single call."""
-        return "time_series" in self.types
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,6 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
             period="lifetime",
             history_days=30,
             min_followers=MIN_FOLLOWERS,
-            takes_metric_type=False,
         ),
         *(
             AccountMetric(
@@ -199,7 +192,7 @@ DEFAULT_TOTALS = (
     "profile_links_taps",
     "website_clicks",
 )
-# A call of its own a day; an option (setting IG_PIPELINE_FOLLOWS_AND_UNFOLLOWS). `follows`, `unfollows` are our names
+# A call of its own a day; an option. `follows`, `unfollows` are our names
 # for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (facts §1.1).
 FOLLOWS_AND_UNFOLLOWS = "follows_and_unfollows"
 FOLLOWS, UNFOLLOWS = "follows", "unfollows"
@@ -311,34 +304,8 @@ STORY_FIELDS = (
     "permalink",
     "timestamp",
 )
-PROFILE_FIELDS = (
-    "id",
-    "username",
-    "name",
-    "biography",
-    "website",
-    "followers_count",
-    "follows_count",
-    "media_count",
-    "profile_picture_url",
-)
-
 # The most recent posts the edge gives at all (facts §2.1).
 MAX_MEDIA = 10_000
-
-
-def media_metrics_for(product_type: str | None, login: Login) -> tuple[str, ...]:
-    """Every metric `login` gives for any post of `product_type`; for an unknown or missing type, those all types have.
-
-    Without those that only posts shared to Facebook have: one such post less would refuse the whole call.
-    """
-    return tuple(
-        name
-        for name, metric in MEDIA_METRICS.items()
-        if (product_type in metric.product_types if product_type in _ALL else metric.product_types >= _POSTS)
-        and login in metric.logins
-        and not metric.only_if_shared
-    )
 
 
 def story_metrics_for(login: Login) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
     ),
 }
 
-_CHECK_CREDENTIALS = "Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET."
+_CHECK_CREDENTIALS = "Check the app's id and secret."
 _DASHBOARD = "Its operator has to act in the app's dashboard, developers.facebook.com/apps; no account is at fault."
 # Meta says it with codes 3, 10, 101, 190, 200 and others, HTTP 200 included: the wording alone decides.
 _APP_FAULTS: tuple[tuple[AppFaultCause, re.Pattern[str], str], ...] = (
@@ -76,8 +76,7 @@ _APP_FAULTS: tuple[tuple[AppFaultCause, re.Pattern[str], str], ...] = (
     (
         "deleted",
         re.compile(r"\bapp(?:lication)? (?:has been|was) deleted", re.I),
-        "Set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET to those of an app that exists; then every account has "
-        "to be connected again.",
+        "Set id and secret to those of an app that exists; then every account has to be connected again.",
     ),
     (
         "not_active",
@@ -106,7 +105,7 @@ _APP_FAULTS: tuple[tuple[AppFaultCause, re.Pattern[str], str], ...] = (
     (
         "secret_proof",
         re.compile(r"app ?secret[ _]proof", re.I),
-        "Set IG_PIPELINE_APP_SECRET to the secret of the Meta app.",
+        "Set the secret to that of the Meta app.",
     ),
 )
 

@@ -28,21 +28,20 @@ from ig_pipeline.graph_api.errors import (
     MalformedAnswerError,
     ObjectGoneError,
     RateLimitedError,
-    TransientError,
     UnreachableError,
 )
 from ig_pipeline.graph_api.hosts import Login, MetaHosts
-from ig_pipeline.graph_api.retries import BRISK, CALM, RetryPolicy, is_doubtful
-from ig_pipeline.graph_api.throttle import MODEST, Limits, Sleep, Throttle
+from ig_pipeline.graph_api.retries import BACKGROUND, INTERACTIVE, GraphRetryPolicy
+from ig_pipeline.graph_api.throttle import DEFAULT_LIMITS, Limits, Sleep, Throttle
 from ig_pipeline.redaction import quiet_chatty_loggers
-from ig_pipeline.settings import Settings
+from ig_pipeline.retrying import helps_now
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int]
 
 # Meta answers a heavy page in up to half a minute; a connection that takes longer than ten seconds never comes.
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-BRISK_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+INTERACTIVE_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 _VERSION = re.compile(r"://[^/]+/(v\d+\.\d+)/")
 
 
@@ -66,7 +65,7 @@ class CallMeter:
 class Request:
     """One call to one of Meta's hosts.
 
-    `account_id` is who pays for it; empty before an account is known. `brisk`: somebody, or a lease, waits for the
+    `account_id` is who pays for it; empty before an account is known. `interactive`: someone, or a lease, waits for the
     answer: few tries and a short time-out, some 80 seconds at the very worst. `exists`: what is asked about is known to
     exist, so that "does not exist" is no statement but a reason to ask again.
     """
@@ -77,7 +76,7 @@ class Request:
     params: Parameters = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
-    brisk: bool = False
+    interactive: bool = False
     exists: bool = False
 
 
@@ -96,8 +95,8 @@ class GraphClient:
         clock: Clock = utc_now,
         sleep: Sleep = asyncio.sleep,
         random: Callable[[], float] = randomness.random,
-        retries: RetryPolicy = CALM,
-        limits: Limits = MODEST,
+        retries: GraphRetryPolicy = BACKGROUND,
+        limits: Limits = DEFAULT_LIMITS,
         timeout: httpx.Timeout = TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -116,24 +115,6 @@ class GraphClient:
         self._memories: dict[str, AccountMemory] = {}
         pool = httpx.Limits(max_connections=limits.overall, max_keepalive_connections=limits.overall)
         self._http = httpx.AsyncClient(timeout=timeout, limits=pool, transport=transport, follow_redirects=False)
-
-    @classmethod
-    def from_settings(
-        cls,
-        settings: Settings,
-        *,
-        clock: Clock = utc_now,
-        retries: RetryPolicy = CALM,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> "GraphClient":
-        """The client the settings describe; with `retries.BRISK` for somebody who waits for an answer."""
-        return cls(
-            MetaHosts.at(settings.graph_url, settings.graph_version),
-            app_secret=settings.app_secret,
-            clock=clock,
-            retries=retries,
-            transport=transport,
-        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,9 +137,9 @@ class GraphClient:
         """What this client has learned an account cannot give."""
         return self._memories.setdefault(account_id, AccountMemory())
 
-    async def get(self, path: str, params: Parameters, *, credentials: Credentials, brisk: bool = False) -> Json:
+    async def get(self, path: str, params: Parameters, *, credentials: Credentials, interactive: bool = False) -> Json:
         """The JSON object at `path`. Raises `GraphError`."""
-        return await self.fetch(path, params, credentials=credentials, parse=_unchanged, brisk=brisk)
+        return await self.fetch(path, params, credentials=credentials, parse=_unchanged, interactive=interactive)
 
     async def fetch(
         self,
@@ -169,9 +150,9 @@ class GraphClient:
         parse: Callable[[Json], T],
         meter: CallMeter | None = None,
         exists: bool = False,
-        brisk: bool = False,
+        interactive: bool = False,
     ) -> T:
-        """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`. `brisk`: as a `Request`'s.
+        """`parse` of the JSON object at `path` (`/17841…/media`). Raises `GraphError`. `interactive`: as a `Request`'s.
 
         `parse` raises `MalformedAnswerError` for an answer that lacks what was promised: it is asked for again.
         `exists`: the object is known to exist, for it was listed a moment ago; the account itself always is.
@@ -183,31 +164,26 @@ class GraphClient:
             params={**params, **self._proof(credentials)},
             token=credentials.token,
             exists=exists or own,
-            brisk=brisk,
+            interactive=interactive,
         )
         return await self.send(request, parse=parse, meter=meter)
 
     async def send(self, request: Request, *, parse: Callable[[Json], T], meter: CallMeter | None = None) -> T:
         """Make a call and try again while that can help. Raises `GraphError`."""
-        failures = doubtful = 0
-        retries = BRISK if request.brisk else self._retries
-        while True:
+
+        async def attempt() -> T:
             try:
                 found = parse(await self._once(request, meter))
             except GraphError as refused:
                 error = _doubted(refused) if request.exists else refused
-                failures += 1
-                transient = isinstance(error, TransientError)
-                self._failures_in_a_row = self._failures_in_a_row + 1 if transient else 0
-                doubtful += is_doubtful(error)
-                if not retries.allows_another(
-                    error, failures=failures, doubtful=doubtful, in_a_row=self._failures_in_a_row
-                ):
-                    raise error from None
-            else:
-                self._failures_in_a_row = 0
-                return found
-            await self._sleep(retries.wait(failures, self._random))
+                self._failures_in_a_row = self._failures_in_a_row + 1 if helps_now(error) else 0
+                raise error from None
+            self._failures_in_a_row = 0
+            return found
+
+        policy = INTERACTIVE if request.interactive else self._retries
+        helps = policy.judge(lambda: self._failures_in_a_row)
+        return await policy.call(attempt, helps=helps, sleep=self._sleep, random=self._random)
 
     async def _once(self, request: Request, meter: CallMeter | None) -> Json:
         async with self._throttle.slot(request.account_id):
@@ -241,7 +217,7 @@ class GraphClient:
                 params=dict(request.params),
                 data=request.form,
                 headers=headers,
-                timeout=BRISK_TIMEOUT if request.brisk else httpx.USE_CLIENT_DEFAULT,
+                timeout=INTERACTIVE_TIMEOUT if request.interactive else httpx.USE_CLIENT_DEFAULT,
             )
         # `from None`: httpx's exceptions hold the request, and with it secrets.
         except httpx.TimeoutException as error:
@@ -252,7 +228,7 @@ class GraphClient:
             raise MalformedAnswerError(f"The answer was cut off ({type(error).__name__}).") from None
         except httpx.TransportError as error:
             raise UnreachableError(
-                f"Meta cannot be reached ({type(error).__name__}). Check the network and IG_PIPELINE_GRAPH_URL."
+                f"Meta cannot be reached ({type(error).__name__}). Check the network and the Graph API's address."
             ) from None
 
     def _proof(self, credentials: Credentials) -> dict[str, str]:

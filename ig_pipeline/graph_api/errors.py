@@ -18,6 +18,7 @@
 
 
 `actor` is who must act before the same call can succeed: the app's operator, the account's owner, or no one (wait).
+`retry` (see `retrying`) is whether another try can help: now for `TransientError`, later for `AppFaultError`.
 Which answer is which error is decided in `classify.py`; what to do about it, elsewhere.
 """
 
@@ -27,12 +28,14 @@ from typing import ClassVar, Literal
 
 from ig_pipeline.graph_api.absences import AbsenceReason
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import Retryable
 
 Actor = Literal["operator", "owner", "no_one"]
 RateLimitScope = Literal["account", "app"]
 AppFaultCause = Literal[
     "switched_off", "deleted", "not_active", "development_mode", "capability", "credentials", "secret_proof"
 ]
+Parameter = Literal["app_id", "app_secret", "graph_url"]
 DeadCause = Literal[
     "expired",
     "invalid",
@@ -69,15 +72,12 @@ class Origin:
 NOWHERE = Origin()
 
 
-class GraphError(Exception):
-    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers.
-
-    `is_retryable`: the same call may succeed later: the failure was of the moment, or the app's operator has acted.
-    """
-
-    is_retryable = False
+class GraphError(Retryable, Exception):
+    """Base of all. The message is a sentence without secrets that says what to do; `origin` holds Meta's numbers."""
 
     actor: ClassVar[Actor] = "operator"
+    about: tuple[Parameter, ...] = ()
+    """What of the client's or the app's parameters has to be looked at; whoever sets them knows their names."""
 
     def __init__(self, message: str, *, origin: Origin = NOWHERE) -> None:
         super().__init__(redact(message))
@@ -87,7 +87,7 @@ class GraphError(Exception):
 class TransientError(GraphError):
     """May succeed when tried again. `reduce`: Meta may mean "ask for less" (code 1)."""
 
-    is_retryable = True
+    retry = "now"
     actor = "no_one"
 
     def __init__(self, message: str, *, reduce: bool = False, origin: Origin = NOWHERE) -> None:
@@ -96,7 +96,9 @@ class TransientError(GraphError):
 
 
 class UnreachableError(TransientError):
-    """No answer at all: name, connection or time-out. Check the network and IG_PIPELINE_GRAPH_URL."""
+    """No answer at all: name, connection or time-out. Check the network and the Graph API's address."""
+
+    about = ("graph_url",)
 
 
 class MalformedAnswerError(TransientError):
@@ -140,11 +142,15 @@ class AppFaultError(GraphError):
     no token. Not tried again in the call, but later: its operator may have acted.
     """
 
-    is_retryable = True
+    retry = "later"
 
     def __init__(self, message: str, *, cause: AppFaultCause, origin: Origin = NOWHERE) -> None:
         super().__init__(message, origin=origin)
         self.cause: AppFaultCause = cause
+        if cause in {"deleted", "credentials"}:
+            self.about = ("app_id", "app_secret")
+        elif cause == "secret_proof":
+            self.about = ("app_secret",)
 
     @property
     def whole_app(self) -> bool:

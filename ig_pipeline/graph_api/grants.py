@@ -88,7 +88,7 @@ async def _granted(
         unread = 0
         for target in _targets(facts, scopes):
             try:
-                node = await client.get(target, {"fields": fields}, credentials=credentials, brisk=True)
+                node = await client.get(target, {"fields": fields}, credentials=credentials, interactive=True)
                 found.update({account.account_id: account for account in read(node)})
             except TokenDeadError:
                 raise  # so will be all others

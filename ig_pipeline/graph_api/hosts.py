@@ -1,4 +1,4 @@
-"""Where Meta's hosts lie: five of them in earnest, one when `IG_PIPELINE_GRAPH_URL` points all at one address.
+"""Where Meta's hosts lie: five of them in earnest, one when all are to be at one address.
 
 Only addresses and paths without secrets; who calls them is decided in `client` and `oauth`.
 """

@@ -96,12 +96,6 @@ async def iterate_media(
         yield MediaPage([], meter.calls - range_.spent, is_silence=verdict == "silence")
 
 
-async def read_post(client: GraphClient, credentials: Credentials, media_id: str) -> Media:
-    """One post again, with fresh URLs and its children. Raises `ObjectGoneError` when it was deleted."""
-    params = {"fields": fields_of_posts()}
-    return await client.fetch(media_id, params, credentials=credentials, parse=read_media)
-
-
 def fields_of_posts(insights: tuple[str, ...] = ()) -> str:
     """The `fields` of a listing: children expanded, insights too when metrics are named."""
     expanded = [f"children{{{','.join(CHILD_FIELDS)}}}"]

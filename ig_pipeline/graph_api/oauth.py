@@ -23,7 +23,6 @@ from ig_pipeline.graph_api.token_answers import (
     read_token,
     read_token_facts,
 )
-from ig_pipeline.settings import Settings
 from ig_pipeline.token_ends import NEVER
 
 log = logging.getLogger(__name__)
@@ -60,6 +59,15 @@ class TokenTooYoungError(BadRequestError):
     actor = "no_one"
 
 
+class NoAppError(BadRequestError):
+    """The Meta app's id or secret is not known, without which no one logs in with it and its tokens are not renewed."""
+
+    about = ("app_id", "app_secret")
+
+    def __init__(self) -> None:
+        super().__init__("To log in or renew a token, the id and the secret of the Meta app have to be set.")
+
+
 def code_of_callback(query: Mapping[str, str]) -> str:
     """The code in the query of the redirect back from the dialog, without the `#_` that Instagram appends.
 
@@ -85,36 +93,28 @@ class MetaApp:
     app_id: str
     secret: SecretStr
 
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "MetaApp":
-        """Raises `BadRequestError` naming the settings that are missing."""
-        if not settings.app_id or settings.app_secret is None:
-            raise BadRequestError(
-                "To log in or renew a token, set IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET, those of the Meta app."
-            )
-        return cls(settings.app_id, settings.app_secret)
-
 
 NO_APP = MetaApp("", SecretStr(""))
 
 
 class TokenRefresher:
-    """The vault's refresher. Only Facebook Login needs the app for it: its settings are read when it is asked."""
+    """The vault's refresher. Only Facebook Login needs the app for it: without one, tokens of that login end."""
 
-    def __init__(self, client: GraphClient, settings: Settings) -> None:
+    def __init__(self, client: GraphClient, app: MetaApp | None) -> None:
         self._client = client
-        self._settings = settings
+        self._app = app
 
     async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
         """`token` renewed. Raises `TokenDeadError` when only its owner can help, other `GraphError` otherwise."""
-        app = NO_APP if login == "instagram" else MetaApp.from_settings(self._settings)
-        return await MetaLogin(self._client, app).refresh(login, token)
+        if login == "facebook" and self._app is None:
+            raise NoAppError
+        return await MetaLogin(self._client, self._app or NO_APP).refresh(login, token)
 
     async def inspect(self, login: Login, token: SecretStr) -> TokenFacts | None:
         """What Meta says of `token` now; None where it cannot be asked. Raises `GraphError`."""
-        if login == "instagram" or not (self._settings.app_id and self._settings.app_secret):
+        if login == "instagram" or self._app is None:
             return None
-        return await inspect_token(self._client, MetaApp.from_settings(self._settings), token)
+        return await inspect_token(self._client, self._app, token)
 
 
 async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> TokenFacts:
@@ -126,13 +126,13 @@ async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> 
         client.hosts.graph("facebook", "debug_token"),
         params={"input_token": token.get_secret_value()},
         token=SecretStr(f"{app.app_id}|{app.secret.get_secret_value()}"),
-        brisk=True,
+        interactive=True,
     )
     try:
         return await client.send(request, parse=read_token_facts)
     except TokenDeadError as error:
         raise AppFaultError(
-            "Meta refuses the app's own id and secret. Check IG_PIPELINE_APP_ID and IG_PIPELINE_APP_SECRET.",
+            "Meta refuses the app's own id and secret. Check both.",
             cause="credentials",
             origin=error.origin,
         ) from None
@@ -173,11 +173,11 @@ class MetaLogin:
             "code": code.removesuffix("#_"),
         }
         if login == "facebook":
-            request = Request(self._facebook_token_url(), params=fields, brisk=True)
+            request = Request(self._facebook_token_url(), params=fields, interactive=True)
         else:
             form = {**fields, "grant_type": "authorization_code"}
             url = f"{self._client.hosts.instagram_api}/oauth/access_token"
-            request = Request(url, method="POST", form=form, brisk=True)
+            request = Request(url, method="POST", form=form, interactive=True)
         return await self._client.send(request, parse=lambda answer: read_code_grant(answer, now=self._client.clock()))
 
     async def long_lived(self, login: Login, token: SecretStr) -> FreshToken:
@@ -240,7 +240,7 @@ class MetaLogin:
         return await self._ask(self._facebook_token_url(), params)
 
     async def _ask(self, url: str, params: Mapping[str, str]) -> FreshToken:
-        request = Request(url, params=params, brisk=True)
+        request = Request(url, params=params, interactive=True)
         return await self._client.send(request, parse=lambda answer: read_token(answer, now=self._client.clock()))
 
     def _facebook_token_url(self) -> str:

@@ -47,7 +47,7 @@ def look(hosts: MetaHosts, login: Login, *, clock: Clock, transport: httpx.BaseT
             answer = http.get(url)
     except httpx.HTTPError as error:
         raise UnreachableError(
-            f"{url.host} does not answer ({type(error).__name__}). Check network, proxy and IG_PIPELINE_GRAPH_URL."
+            f"{url.host} does not answer ({type(error).__name__}). Check network, proxy and the Graph API's address."
         ) from None
     now = clock()
     milliseconds = round(answer.elapsed.total_seconds() * 1000)

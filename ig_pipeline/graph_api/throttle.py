@@ -41,7 +41,7 @@ class Limits:
         return self.slowest * min(max(over, 0.0), 1.0)
 
 
-MODEST = Limits()
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass

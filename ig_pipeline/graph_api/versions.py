@@ -28,11 +28,12 @@ _YET_UNKNOWN = 4
 
 @dataclass(frozen=True)
 class VersionWarning:
-    """Something to do about `version`: `sentence` says what, `switched_off` when, if known."""
+    """Something to do about `version`: `sentence` says why, `switched_off` when, if known, `move_to` what instead."""
 
     version: str
     switched_off: date | None
     sentence: str
+    move_to: str
 
 
 def newest_known() -> str:
@@ -62,16 +63,14 @@ def version_warning(version: str, today: date, *, move_to: str | None = None) ->
         if is_newer_than_known(version):
             return None
         gone = f"Graph API {version} was switched off before {min(SWITCHED_OFF, key=_number)}."
-        return VersionWarning(version, None, f"{gone} Set IG_PIPELINE_GRAPH_VERSION to {newest}. See {SOURCE}.")
+        return VersionWarning(version, None, gone, newest)
     end = SWITCHED_OFF[version]
     if end is None or today < end - WARN_BEFORE:
         return None
     when = (
         f"was switched off on {end}" if end <= today else f"will be switched off on {end}, in {(end - today).days} days"
     )
-    return VersionWarning(
-        version, end, f"Graph API {version} {when}. Set IG_PIPELINE_GRAPH_VERSION to {newest}. See {SOURCE}."
-    )
+    return VersionWarning(version, end, f"Graph API {version} {when}.", newest)
 
 
 def served_warning(asked: str, served: str | None) -> VersionWarning | None:
@@ -81,8 +80,8 @@ def served_warning(asked: str, served: str | None) -> VersionWarning | None:
     return VersionWarning(
         asked,
         SWITCHED_OFF.get(asked),
-        f"Asked for Graph API {asked}, Meta answered with {served}: {asked} is no longer served. "
-        f"Set IG_PIPELINE_GRAPH_VERSION to {served}.",
+        f"Asked for Graph API {asked}, Meta answered with {served}: {asked} is no longer served.",
+        served,
     )
 
 

@@ -3,14 +3,11 @@
 Each error carries the media id it speaks of. Deciding what to do about one (re-read, skip, stop) belongs to the engine.
 """
 
+from ig_pipeline.retrying import Retryable
 
-class BackfillError(Exception):
-    """A media file could not be had. `media_id` is Instagram's, or None when the error concerns all of them.
 
-    `is_retryable`: the failure was of the moment, and a later run may have the file.
-    """
-
-    is_retryable = False
+class BackfillError(Retryable, Exception):
+    """A media file could not be had. `media_id` is Instagram's, or None when the error concerns all of them."""
 
     def __init__(self, message: str, *, media_id: str | None = None) -> None:
         super().__init__(message)
@@ -32,7 +29,7 @@ class WithheldError(BackfillError):
 class DownloadError(BackfillError):
     """The CDN did not deliver the whole file after all attempts; a later run tries again."""
 
-    is_retryable = True
+    retry = "later"
 
 
 class TooLargeError(BackfillError):

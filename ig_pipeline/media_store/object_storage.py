@@ -19,6 +19,7 @@ from ig_pipeline.media_store.naming import check_key
 from ig_pipeline.media_store.parts import Part, remove_folder, store_errors, sweep_parts
 from ig_pipeline.media_store.sniffing import FileType
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import RetryPolicy
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -29,10 +30,15 @@ _PIECE = 8 * 1024 * 1024
 _PIECES_AT_ONCE = 2
 _UPLOADS_AT_ONCE = 4
 # A service that refuses now and then (503 "slow down") is asked again by the client itself, within a minute.
+_POLICY = RetryPolicy("object storage", attempts=9, first=0.1, longest=10.0, deadline=60.0)
 RETRIES: "RetryConfig" = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=60),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
+    "max_retries": (_POLICY.attempts or 1) - 1,
+    "retry_timeout": timedelta(seconds=_POLICY.deadline or 0),
+    "backoff": {
+        "init_backoff": timedelta(seconds=_POLICY.first),
+        "max_backoff": timedelta(seconds=_POLICY.longest),
+        "base": 2,
+    },
 }
 
 

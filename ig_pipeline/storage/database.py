@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg2
 import sqlalchemy as sa
@@ -23,12 +23,14 @@ from pydantic import SecretStr
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import Retry, Retryable, RetryPolicy
 
 VERSION_TABLE = "ig_pipeline_alembic_version"
 """Dagster keeps the default name: both may live in one PostgreSQL database."""
 
 # A writer of ours holds the lock for milliseconds; half a minute is a stuck process, and worth an error.
 BUSY_TIMEOUT_S = 30
+_WAL = RetryPolicy("write-ahead log", first=0.02, longest=0.02, jitter=0.0, deadline=BUSY_TIMEOUT_S)
 
 POOL_SIZE = 16
 """Connections a process keeps to PostgreSQL. More threads than these open some for one question and close them."""
@@ -49,8 +51,10 @@ class DatabaseUrlError(DatabaseError):
     """The setting is not the URL of a database this product speaks."""
 
 
-class DatabaseUnreachableError(DatabaseError):
+class DatabaseUnreachableError(Retryable, DatabaseError):
     """Nobody answers there, or the database refuses us."""
+
+    retry: ClassVar[Retry] = "now"
 
 
 class DatabaseTooNewError(DatabaseError):
@@ -305,13 +309,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
     """Readers and a writer side by side. Two who turn a new file to it together are refused at once, not made wait."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            cursor.execute("pragma journal_mode = wal")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+    _WAL.call_blocking(lambda: cursor.execute("pragma journal_mode = wal"), helps=_is_busy)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

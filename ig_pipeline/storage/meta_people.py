@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection, by_id
 from ig_pipeline.storage.tables import meta_people, signed_requests_seen
-from ig_pipeline.storage.upsert import insert_into
+from ig_pipeline.storage.upsert import insert_into, insert_unless_there
 
 SIGNED_REQUEST_LIFETIME = timedelta(hours=24)
 """Older ones are refused, so nothing older needs to be remembered."""
@@ -23,6 +23,11 @@ def remember(db: sa.Connection, connection_id: int, person_ids: Iterable[str]) -
     rows = [{"connection_id": connection_id, "person_id": person} for person in dict.fromkeys(person_ids)]
     if rows:
         db.execute(sa.insert(meta_people), rows)
+
+
+def add(db: sa.Connection, connection_id: int, person_id: str) -> None:
+    """Note that a person gave a connection, besides those who are known."""
+    insert_unless_there(db, meta_people, {"connection_id": connection_id, "person_id": person_id})
 
 
 def connections_of(db: sa.Connection, person_id: str) -> list[Connection]:

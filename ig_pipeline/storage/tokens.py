@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import CONNECTED, UnknownAccountError, stored_end
 from ig_pipeline.storage.tables import user_tokens as table
-from ig_pipeline.token_ends import ASSUMED_LIFE, NEVER, Expiry, TokenEnd, token_end
+from ig_pipeline.token_ends import Expiry, TokenEnd, token_end
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,6 @@ def all_with_tokens(db: sa.Connection) -> list[TokenRow]:
     return [TokenRow(**row._mapping) for row in rows]
 
 
-def expiring(db: sa.Connection, *, before: datetime) -> list[str]:
-    """Account keys of connected accounts whose token ends before `before`, soonest first.
-
-    One whose end was not told ends sixty days after it was issued.
-    """
-    not_told = sa.and_(table.c.expires_at.is_(None), table.c.expiry != NEVER, before - ASSUMED_LIFE > _ISSUED_AT)
-    statement = sa.select(*_COLUMNS).where(table.c.status == CONNECTED, sa.or_(table.c.expires_at < before, not_told))
-    rows = [TokenRow(**row._mapping) for row in db.execute(statement)]
-    return [row.account_key for row in sorted(rows, key=lambda row: (row.end.at or before, row.id))]
-
-
 def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, until: datetime) -> bool:
     """True for the one who may renew this version of the token, until `until` (UTC)."""
     free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < now)
@@ -135,17 +124,18 @@ def replace(
 
 def note_inspection(
     db: sa.Connection, row: TokenRow, *, end: TokenEnd | None, data_access_expires_at: datetime | None, now: datetime
-) -> None:
-    """Keep what Meta has told of this version of the token at `now`; nothing when it was replaced meanwhile.
+) -> bool:
+    """Keep what Meta has told of this version of the token at `now`; False and nothing when it was replaced meanwhile.
 
     `end`: None when it said nothing of that, and what is stored stays.
     """
     told = {"expires_at": end.at, "expiry": end.expiry} if end else {}
-    db.execute(
+    result = db.execute(
         sa.update(table)
         .where(table.c.id == row.id, table.c.token_version == row.version)
         .values(inspected_at=now, data_access_expires_at=data_access_expires_at, **told)
     )
+    return result.rowcount == 1
 
 
 def reencrypt(db: sa.Connection, row: TokenRow, ciphertext: str) -> bool:

@@ -1,20 +1,22 @@
-"""Waiting for work on a thread, and for a database that is away: restarted, failing over, out of reach for a moment.
+"""Waiting for work on a thread, and retrying while a database is unavailable: restarted, failing over, out of reach.
 
 Callers say for how long; what is written meanwhile is not decided here.
 """
 
 import asyncio
 import logging
-import random
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from ig_pipeline.redaction import redact
+from ig_pipeline.retrying import RetryPolicy
 from ig_pipeline.storage.database import DatabaseUnreachableError
 
 T = TypeVar("T")
@@ -25,37 +27,45 @@ log = logging.getLogger(__name__)
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 # What SQLite and PostgreSQL say of a full disk.
 _NO_ROOM = ("disk is full", "No space left on device")
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_POLICY = RetryPolicy("database", first=0.2, longest=5.0)
 
 
-async def outlasting(work: Callable[[], Awaitable[T]], *, patience: float) -> T:
-    """The result of `work`, done again while the database is away, for at most `patience` seconds.
+async def retry_while_unavailable(
+    operation: Callable[[], Awaitable[T]],
+    *,
+    timeout: float,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """The result of `operation`, tried again while the database is unavailable, for at most `timeout` seconds.
 
-    `work` must bear being done twice: of a commit whose answer was lost nobody knows whether it happened.
-    Raises `DatabaseUnreachableError` when patience ends or the database's disk is full; without patience whatever
-    `work` raises.
+    `operation` must bear being done twice: of a commit whose answer was lost no one knows whether it happened.
+    Raises `DatabaseUnreachableError` when the time is over or the database's disk is full; with a timeout of 0 whatever
+    `operation` raises.
     """
-    if patience <= 0:
-        return await work()
-    clock = asyncio.get_running_loop().time
-    begun, pause = clock(), _FIRST_PAUSE_S
-    while True:
+    if timeout <= 0:
+        return await operation()
+    begun, failures = clock(), 0
+
+    async def attempt() -> T:
         try:
-            result = await work()
-        except (DatabaseUnreachableError, sa.exc.DBAPIError) as error:
-            if isinstance(error, sa.exc.DBAPIError) and not (isinstance(error, _AWAY) or error.connection_invalidated):
-                raise
-            told = _told(error)
-            if isinstance(told, _NoRoomError) or clock() + pause > begun + patience:
-                raise told from None
-            if pause == _FIRST_PAUSE_S:
-                log.warning("%s Waiting for it, up to %.0f s.", told, patience)
-        else:
-            if pause > _FIRST_PAUSE_S:
-                log.warning("The database is back after %.0f s.", clock() - begun)
-            return result
-        await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  sixteen that wait must not come back at once
-        pause = min(pause * 2, _LONGEST_PAUSE_S)
+            return await operation()
+        except sa.exc.DBAPIError as error:
+            if isinstance(error, _AWAY) or error.connection_invalidated:
+                raise _in_one_line(error) from None
+            raise
+
+    def failed(error: Exception, number: int) -> None:
+        nonlocal failures
+        failures = number
+        if number == 1:
+            log.warning("%s Waiting for it, up to %.0f s.", error, timeout)
+
+    policy = replace(_POLICY, deadline=timeout)
+    result = await policy.call(attempt, failed=failed, sleep=sleep, clock=clock)
+    if failures:
+        log.warning("The database is back after %.0f s.", clock() - begun)
+    return result
 
 
 async def in_thread(
@@ -81,11 +91,11 @@ async def in_thread(
 class _NoRoomError(DatabaseUnreachableError):
     """Waiting makes no room."""
 
+    retry = "never"
 
-def _told(error: DatabaseUnreachableError | sa.exc.DBAPIError) -> DatabaseUnreachableError:
-    """The error as one line without a secret."""
-    if isinstance(error, DatabaseUnreachableError):
-        return error
+
+def _in_one_line(error: sa.exc.DBAPIError) -> DatabaseUnreachableError:
+    """The error without a secret."""
     reason = redact(str(error.orig)).strip().partition("\n")[0].rstrip(".")
     if any(words in reason for words in _NO_ROOM):
         return _NoRoomError(f"The database cannot grow: {reason}. Make room.")

@@ -13,10 +13,9 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock, utc_now
-from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import instagram_day, last_complete_day
-from ig_pipeline.graph_api.oauth import TokenRefresher
 from ig_pipeline.graph_api.versions import served_warning
+from ig_pipeline.meta import advice_on, graph_client, refresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import cell_counts, graph_calls
 from ig_pipeline.storage.connections import CONNECTED, Connection, UnknownAccountError, list_connections
@@ -52,14 +51,14 @@ async def open_services(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
     """The services the settings describe; closed at the end. Raises `DatabaseError`, `SettingsError`."""
     engine = open_engine(settings.effective_database_url)
     try:
-        async with GraphClient.from_settings(settings, clock=clock) as client:
-            vault = TokenVault(engine, KeyRing.from_settings(settings), TokenRefresher(client, settings), clock=clock)
+        async with graph_client(settings, clock=clock) as client:
+            vault = TokenVault(engine, KeyRing.from_settings(settings), refresher(client, settings), clock=clock)
             try:
                 yield SyncServices(engine, client, vault, clock, settings)
             finally:
                 graph_calls.keep(engine, client.take_outcomes())
                 if warning := served_warning(settings.graph_version, client.served_version):
-                    logger.warning("[SYNC] %s", warning.sentence)
+                    logger.warning("[SYNC] %s %s", warning.sentence, advice_on(warning))
     finally:
         engine.dispose()
 

@@ -17,6 +17,7 @@ from ig_pipeline.graph_api.errors import (
     TokenDeadError,
 )
 from ig_pipeline.media_store.errors import BackfillError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
@@ -69,7 +70,7 @@ def _judged(error: Exception, account_key: str) -> Verdict:
             sentence = f"Instagram's rate limit for {account_key} is reached; the rest is due at {at}."
             return Verdict("deferred", sentence, kind, error.retry_at)
         case AppFaultError() | NotConnectedError():
-            return Verdict("failed", str(error), kind)
+            return Verdict("failed", sentence_of(error), kind)
         case TokenDeadError():
             return Verdict("failed", f"Access to {account_key} has ended. {error.advice}", kind)
         case PermissionMissingError():
@@ -78,7 +79,7 @@ def _judged(error: Exception, account_key: str) -> Verdict:
                 "failed", f"{account_key} has not granted {scope}. Connect the account again and grant it.", kind
             )
         case GraphError():
-            return Verdict("failed", f"{account_key}: {error}", kind)
+            return Verdict("failed", f"{account_key}: {sentence_of(error)}", kind)
         case _:
             return Verdict("failed", redact(f"{account_key}: {error}"), kind)
 

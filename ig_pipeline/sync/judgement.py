@@ -73,11 +73,6 @@ class NightJudgement:
     complete: int
     incomplete: tuple[AccountNight, ...]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether every cell is complete."""
-        return not self.incomplete
-
 
 def judge_connections(
     db: sa.Connection, connections: Sequence[Connection], *, now: datetime, window_days: int

@@ -17,10 +17,11 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import AppFaultError, GraphError, RateLimitedError, TokenDeadError, TransientError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
-from ig_pipeline.storage.waiting import in_thread, outlasting
+from ig_pipeline.storage.waiting import in_thread, retry_while_unavailable
 from ig_pipeline.sync.failures import STOPPING, NotConnectedError, lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.results import AccountDayResult
@@ -54,7 +55,7 @@ class AppBrake:
             self._limit = error
         if isinstance(error, AppFaultError) and error.whole_app and login not in self._faults:
             self._faults[login] = error
-            logger.error("[SYNC] No account with %s login can be read. %s", login, error)
+            logger.error("[SYNC] No account with %s login can be read. %s", login, sentence_of(error))
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,15 @@ class SyncServices:
 class SyncRun:
     """What the accounts of one run share: services, the brake of the whole app, the database's writers.
 
-    `patience`: seconds for which everything here waits for a database that is away; what is written must then bear
+    `timeout`: seconds for which everything here waits for a database that is away; what is written must then bear
     being written twice. `asks_everything`: a person asked, so that nothing is left out for what earlier runs learnt.
     """
 
     def __init__(
-        self, services: SyncServices, run_id: str, *, patience: float = 0.0, asks_everything: bool = False
+        self, services: SyncServices, run_id: str, *, timeout: float = 0.0, asks_everything: bool = False
     ) -> None:
         self.services, self.run_id = services, run_id
-        self.patience, self.asks_everything = patience, asks_everything
+        self.timeout, self.asks_everything = timeout, asks_everything
         self.writers = asyncio.Semaphore(_WRITERS.get(services.engine.dialect.name, 1))
         self.brake = AppBrake()
         self.late: list[AccountDayResult] = []
@@ -92,7 +93,7 @@ class SyncRun:
             with reading(self.services.engine) as db:
                 return by_account_key(db, account_key)
 
-        return await outlasting(lambda: in_thread(find), patience=self.patience)
+        return await retry_while_unavailable(lambda: in_thread(find), timeout=self.timeout)
 
     def session(self, connection: Connection) -> "AccountSession":
         """The account's session. Raises `NotConnectedError`."""
@@ -110,7 +111,7 @@ class AccountSession:
         self.run_id, self.asks_everything = run.run_id, run.asks_everything
         self.client, self.settings = run.services.client, run.services.settings
         self._run = run
-        self._patience = run.patience
+        self._timeout = run.timeout
         self._credentials: Credentials | None = None
         self._renewing = asyncio.Lock()
         self._renewed = False
@@ -156,7 +157,7 @@ class AccountSession:
             with reading(self._run.services.engine) as db:
                 return work(db)
 
-        return await self._outlasting(lambda: in_thread(look))
+        return await self._retried(lambda: in_thread(look))
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """`work` in a transaction of its own, on a thread: a waiting database must not hold up the network.
@@ -173,7 +174,7 @@ class AccountSession:
             async with self._run.writers:
                 return await in_thread(transact, late=self._note_late)
 
-        return await self._outlasting(take_turn)
+        return await self._retried(take_turn)
 
     def recorded(
         self,
@@ -222,7 +223,7 @@ class AccountSession:
         async with self._renewing:
             if self._credentials is None:
                 key = self.connection.account_key
-                token = await self._outlasting(lambda: self._run.services.tokens.token_of(key))
+                token = await self._retried(lambda: self._run.services.tokens.token_of(key))
                 login = cast(Literal["facebook", "instagram"], self.connection.login)
                 self._credentials = Credentials(self.connection.account_id, token, login)
             return self._credentials
@@ -238,7 +239,7 @@ class AccountSession:
             self._renewed = True
             try:
                 key = self.connection.account_key
-                token = await self._outlasting(lambda: self._run.services.tokens.refresh_now(key, rejected.token))
+                token = await self._retried(lambda: self._run.services.tokens.refresh_now(key, rejected.token))
             except (TransientError, RateLimitedError):
                 raise
             except GraphError as error:
@@ -249,11 +250,11 @@ class AccountSession:
             self._credentials = Credentials(rejected.account_id, token, rejected.login)
             return self._credentials
 
-    async def _outlasting(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await outlasting(work, patience=self._patience)
+            return await retry_while_unavailable(work, timeout=self._timeout)
         except DatabaseUnreachableError:
-            self._patience = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
+            self._timeout = 0.0  # it is spent: what is still to be noted at the end does not wait as long again
             raise
 
     def _note_late(self, written: object) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.errors import AppFaultError, GraphError
+from ig_pipeline.meta import sentence_of
 from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
@@ -61,7 +62,7 @@ async def refresh_tokens(
             else:
                 outcome = await vault.refresh_if_due(connection.account_key, within=within)
         except (GraphError, KeyRingError) as problem:
-            error = redact(str(problem))
+            error = redact(sentence_of(problem))
             if isinstance(problem, AppFaultError):
                 refused.add(connection.login)
         results.append(_result(engine, connection.account_key, outcome, error))

@@ -18,11 +18,12 @@ from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadE
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
-from ig_pipeline.storage import tokens
+from ig_pipeline.retrying import RetryPolicy
+from ig_pipeline.storage import meta_people, tokens
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
-from ig_pipeline.storage.waiting import in_thread, outlasting
+from ig_pipeline.storage.waiting import in_thread, retry_while_unavailable
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing
 
@@ -44,9 +45,13 @@ _SLACK = timedelta(hours=1)
 
 # Longer than any renewal with its retries; whoever dies holding it is outlived by this much.
 LEASE = timedelta(seconds=90)
-_POLL_S = 0.1
+_AWAIT_LEASE = RetryPolicy("token lease", first=0.1, longest=0.1, jitter=0.0)
 # What Meta just issued may be the only token that works: it waits for a database that restarts, within the lease.
-_SAVING_PATIENCE_S = 60.0
+_SAVING_TIMEOUT_S = 60.0
+
+
+class _LeasedElsewhereError(Exception):
+    """Another process renews the token."""
 
 
 class Refresher(Protocol):
@@ -186,13 +191,18 @@ class TokenVault:
 
     async def _renew(self, row: TokenRow) -> SecretStr:
         """One renewal of this version of the token among all processes; the others wait for its result."""
-        while True:
+
+        async def renew_or_look() -> SecretStr:
             if await self._write(lambda db: self._take_lease(db, row)):
                 return await self._renew_leased(row)
-            await self._sleep(_POLL_S)
             seen = await self._read(row.account_key)
-            if seen.version != row.version or seen.status != CONNECTED:
-                return self._open(seen)
+            if seen.version == row.version and seen.status == CONNECTED:
+                raise _LeasedElsewhereError
+            return self._open(seen)
+
+        return await _AWAIT_LEASE.call(
+            renew_or_look, helps=lambda error: isinstance(error, _LeasedElsewhereError), sleep=self._sleep
+        )
 
     async def _renew_leased(self, row: TokenRow) -> SecretStr:
         try:
@@ -218,7 +228,7 @@ class TokenVault:
                 now=now,
             )
 
-        saved = await outlasting(lambda: self._write(save), patience=_SAVING_PATIENCE_S)
+        saved = await retry_while_unavailable(lambda: self._write(save), timeout=_SAVING_TIMEOUT_S)
         if not saved:
             return self._open(await self._read(row.account_key))
         await self._look_up_end(row.account_key)
@@ -248,10 +258,15 @@ class TokenVault:
             raise
         if facts is not None and facts.is_valid:
             end = _newly_told(row.end, facts)
-            reads_until = facts.data_access_expires_at
-            await self._write(
-                lambda db: tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
-            )
+            told = facts
+
+            def note(db: sa.Connection) -> None:
+                reads_until = told.data_access_expires_at
+                current = tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
+                if current and told.user_id:  # of connections made before they were stored at consent
+                    meta_people.add(db, row.id, told.user_id)
+
+            await self._write(note)
         return facts
 
     def _take_lease(self, db: sa.Connection, row: TokenRow) -> bool:

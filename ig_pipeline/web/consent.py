@@ -1,11 +1,11 @@
 """Consent from the first click to the stored connection, and what each way of failing is called.
 
-Meta is asked in `graph_api.consent`; the state's rules are `storage.oauth_states`'; cookies and answers the route's.
+Meta is asked in `graph_api.consent`, connections are stored in `sync.connecting`; the state's rules are
+`storage.oauth_states`'; cookies and answers the route's.
 """
 
 import logging
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
@@ -13,18 +13,17 @@ from fastapi.concurrency import run_in_threadpool
 from ig_pipeline.graph_api.consent import Consent, NoProfessionalAccountError, complete_login
 from ig_pipeline.graph_api.errors import (
     Actor,
-    BadRequestError,
     GraphError,
     LoginCodeError,
     PermissionMissingError,
     RateLimitedError,
     TransientError,
 )
-from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin
-from ig_pipeline.storage import deletion_requests, meta_people, oauth_states
-from ig_pipeline.storage.connections import Connection, list_connections
+from ig_pipeline.graph_api.oauth import LoginDeclinedError, MetaApp, MetaLogin, NoAppError
+from ig_pipeline.meta import app_of, sentence_of
+from ig_pipeline.storage import oauth_states
 from ig_pipeline.storage.oauth_states import LoginAttempt, StateFault, StateRefusedError
-from ig_pipeline.sync.requests.asking import ask_for_history
+from ig_pipeline.sync.connecting import BeingErasedError, connect_accounts
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import WebServices
 
@@ -116,17 +115,17 @@ def explain(error: GraphError) -> Problem:
     The first class that fits decides, for all other errors who can act; what the operator has to do is logged.
     """
     if error.actor == "operator":
-        log.error("[CONSENT] A person could not connect. %s", error)
+        log.error("[CONSENT] A person could not connect. %s", sentence_of(error))
     found = next((problem for kind, problem in _GRAPH_PROBLEMS.items() if isinstance(error, kind)), None)
     status, name, title, advice = found or _BY_ACTOR[error.actor]
     return Problem(status, name, title, advice or str(error))
 
 
 def _app(services: WebServices) -> MetaApp:
-    try:
-        return MetaApp.from_settings(services.settings)
-    except BadRequestError as error:
-        raise Problem(503, "not_configured", "Connecting is not set up yet.", str(error)) from None
+    app = app_of(services.settings)
+    if app is None:
+        raise Problem(503, "not_configured", "Connecting is not set up yet.", sentence_of(NoAppError()))
+    return app
 
 
 def _claim(services: WebServices, state: str, secret: str | None) -> LoginAttempt:
@@ -140,40 +139,18 @@ def _claim(services: WebServices, state: str, secret: str | None) -> LoginAttemp
 
 def _store(services: WebServices, attempt: LoginAttempt, consent: Consent) -> bool:
     """Every account the person ticked, in one transaction."""
-    now = services.clock()
-    with services.engine.begin() as db:
-        before = {connection.account_id: connection for connection in list_connections(db, email=attempt.email)}
-        _refuse_while_deleting(
-            deletion_requests.waiting(db), [before[a.account_id] for a in consent.accounts if a.account_id in before]
-        )
-        started = False
-        keys: list[str] = []
-        for account in consent.accounts:
-            connection = services.vault.store(
+    try:
+        with services.engine.begin() as db:
+            connected = connect_accounts(
                 db,
+                services.vault,
+                consent,
+                consent.accounts,
                 email=attempt.email,
-                login=consent.login,
-                account_id=account.account_id,
-                username=account.username,
-                token=consent.token,
-                expires_at=consent.expires_at,
-                scopes=",".join(consent.scopes),
-                expiry=consent.expiry,
-                data_access_expires_at=consent.data_access_expires_at,
+                settings=services.settings,
+                now=services.clock(),
             )
-            meta_people.remember(db, connection.id, consent.person_ids)
-            started |= ask_for_history(
-                db, connection, before=before.get(account.account_id), settings=services.settings, now=now
-            )
-            keys.append(connection.account_key)
-        oauth_states.finish(db, attempt, keys)
-    return started
-
-
-def _refuse_while_deleting(waiting: Sequence[deletion_requests.DeletionRequest], known: Sequence[Connection]) -> None:
-    """An account that is being erased comes back when it is gone: else the eraser would take the new one, too."""
-    leaving = {target.connection_id for deletion in waiting for target in deletion.targets}
-    if any(connection.id in leaving for connection in known):
-        raise Problem(
-            409, "being_deleted", "This account is being deleted.", "Connect it again when the deletion is done."
-        )
+            oauth_states.finish(db, attempt, [one.connection.account_key for one in connected])
+    except BeingErasedError as error:
+        raise Problem(409, "being_deleted", "This account is being deleted.", str(error)) from None
+    return any(one.backfill_started for one in connected)

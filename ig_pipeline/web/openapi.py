@@ -66,19 +66,6 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.openapi = public  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def full_document(app: FastAPI) -> dict[str, Any]:
-    """The document with the hidden endpoints too."""
-    routes = _api(app)
-    hidden = [route for route in routes if not route.include_in_schema]
-    for route in hidden:
-        route.include_in_schema = True
-    try:
-        return _document(app, routes)
-    finally:
-        for route in hidden:
-            route.include_in_schema = False
-
-
 def _api(app: FastAPI) -> list[APIRoute]:
     return list(app.state.api_routes)
 

@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.client import GraphClient
-from ig_pipeline.graph_api.oauth import TokenRefresher
+from ig_pipeline.meta import graph_client, refresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.database import migrate, open_engine
@@ -70,8 +70,8 @@ async def open_web_services(
     try:
         migrate(engine)
         keys = KeyRing.from_settings(settings)
-        async with GraphClient.from_settings(settings, clock=clock, transport=transport) as client:
-            vault = TokenVault(engine, keys, TokenRefresher(client, settings), clock=clock)
+        async with graph_client(settings, clock=clock, transport=transport) as client:
+            vault = TokenVault(engine, keys, refresher(client, settings), clock=clock)
             limit = RateLimit(settings.public_requests_per_minute)
             sessions = (
                 Sessions(engine, keys, role="reader", token=settings.api_token, clock=clock)

@@ -67,7 +67,7 @@ async def fetch(data_dir: Path, url: str, token: str, files: list[WantedFile]) -
                 db, email="bench@b.example", login="facebook", account_id="17841400000000001", username=USERNAME,
                 token=SecretStr(token), expires_at=None,
             )  # fmt: skip
-        run = SyncRun(services, "bench", patience=media.patience)
+        run = SyncRun(services, "bench", timeout=media.timeout)
         watcher = Watcher()
         backfill = _OfList(run.session(await run.connection(USERNAME)), media, BackfillOptions(), watcher)
         backfill.files = files

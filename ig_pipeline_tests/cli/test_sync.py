@@ -12,11 +12,13 @@ import sqlalchemy as sa
 from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.sync import exit_code
 from ig_pipeline.graph_api.days import last_complete_day
+from ig_pipeline.graph_api.errors import AppFaultError, GraphError, MalformedAnswerError, UnreachableError
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.storage.tokens import read
+from ig_pipeline.sync.failures import lost_cells
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
 from ig_pipeline_tests.cli.conftest import Run
@@ -200,9 +202,12 @@ def test_somebody_unknown_is_told_where_the_known_ones_are(run: Run, arguments: 
     assert "connections list" in result.stderr
 
 
-def cell(status: CellStatus, error_type: str | None = None) -> AccountDayResult:
+def cell(status: CellStatus, error: GraphError | None = None) -> AccountDayResult:
     day = datetime(2026, 11, 1, tzinfo=UTC).date()
-    return AccountDayResult("daily_metrics", "a", day, status, error_type=error_type)
+    if error is not None:
+        [lost] = lost_cells(error, asset="daily_metrics", account_key="a", connection=None, days=[day])
+        return lost
+    return AccountDayResult("daily_metrics", "a", day, status)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,10 @@ def cell(status: CellStatus, error_type: str | None = None) -> AccountDayResult:
         ([cell("complete"), cell("deferred")], ExitCode.PARTIAL),
         ([cell("failed"), cell("deferred")], ExitCode.FAILED),
         ([cell("deferred"), cell("deferred")], ExitCode.UNAVAILABLE),
-        ([cell("failed", "UnreachableError")], ExitCode.UNAVAILABLE),
+        ([cell("failed", UnreachableError("away"))], ExitCode.UNAVAILABLE),
+        ([cell("failed", MalformedAnswerError("a page of HTML"))], ExitCode.UNAVAILABLE),
+        ([cell("failed", AppFaultError("switched off", cause="switched_off"))], ExitCode.FAILED),
+        ([cell("failed", UnreachableError("away")), cell("failed")], ExitCode.FAILED),
     ],
 )
 def test_exit_codes_tell_complete_partial_and_failed_apart(cells: list[AccountDayResult], code: ExitCode) -> None:

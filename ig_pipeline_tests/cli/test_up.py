@@ -15,10 +15,9 @@ from graphql import parse, validate
 from pydantic import SecretStr
 
 from ig_pipeline.cli.ports import free_port
-from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.hosts import Login
-from ig_pipeline.graph_api.oauth import TokenRefresher
+from ig_pipeline.meta import graph_client, refresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
@@ -61,9 +60,12 @@ def connect(
     settings: Settings, simulator: RunningSimulator, engine: sa.Engine, username: str, login: Login = "facebook"
 ) -> Connection:
     """A row and nothing else."""
-    client = GraphClient.from_settings(settings)
+    client = graph_client(settings)
     vault = TokenVault(
-        engine, KeyRing.from_settings(settings), TokenRefresher(client, settings), clock=lambda: datetime.now(UTC)
+        engine,
+        KeyRing.from_settings(settings),
+        refresher(client, settings),
+        clock=lambda: datetime.now(UTC),
     )
     with engine.begin() as db:
         return vault.store(

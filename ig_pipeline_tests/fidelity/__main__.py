@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ig_pipeline.graph_api.reading import read_exchange
 from ig_pipeline_tests.fidelity.recordings import Exchange, Recording, load_recordings
 from ig_pipeline_tests.fidelity.replaying import Verdict, replay
+from ig_pipeline_tests.graph_api.reading import read_exchange
 
 _COLOURS = {"same": "green", "different": "red", "excepted": "yellow"}
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.hosts import MetaHosts
-from ig_pipeline.graph_api.retries import CALM, RetryPolicy
-from ig_pipeline.graph_api.throttle import MODEST, Limits
+from ig_pipeline.graph_api.retries import BACKGROUND, GraphRetryPolicy
+from ig_pipeline.graph_api.throttle import DEFAULT_LIMITS, Limits
 
 ACCOUNT = "17841400000000001"
 CREDENTIALS = Credentials(ACCOUNT, SecretStr("IGAAcanary-secret-token"), "facebook")
@@ -71,8 +71,8 @@ def client_of(
     handler: Handler,
     *,
     time: Time | None = None,
-    retries: RetryPolicy = CALM,
-    limits: Limits = MODEST,
+    retries: GraphRetryPolicy = BACKGROUND,
+    limits: Limits = DEFAULT_LIMITS,
     app_secret: str | None = None,
 ) -> tuple[GraphClient, Fake]:
     fake, time = Fake(handler), time or Time()

@@ -361,8 +361,9 @@ async def test_an_empty_set_in_each_answer_costs_three_more_calls_in_all() -> No
 
 async def test_a_missing_app_secret_is_nobodys_metric() -> None:
     client, fake = client_of(lambda request: refusal("(#100) API calls require an appsecret_proof argument"))
-    with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
+    with pytest.raises(AppFaultError, match="Set the secret to that of the Meta app") as caught:
         await fetch_totals(client, CREDENTIALS, day=YESTERDAY)
+    assert caught.value.about == ("app_secret",)
     assert len(fake.requests) == 1
 
 

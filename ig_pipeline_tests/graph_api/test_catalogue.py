@@ -6,6 +6,7 @@ import pytest
 
 from ig_pipeline.graph_api import catalogue
 from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline_tests.graph_api.media_metrics import media_metrics_for
 
 
 def test_the_four_named_metrics_are_fetched_by_default() -> None:
@@ -20,7 +21,7 @@ def test_every_metric_asked_for_is_one_the_api_accepts() -> None:
 
 
 def test_defaults_fit_the_call_they_are_made_in() -> None:
-    assert all(catalogue.ACCOUNT_METRICS[name].is_series for name in catalogue.DEFAULT_SERIES)
+    assert all("time_series" in catalogue.ACCOUNT_METRICS[name].types for name in catalogue.DEFAULT_SERIES)
     assert all(
         "total_value" in metric.types and not metric.needs_breakdown
         for metric in (catalogue.ACCOUNT_METRICS[name] for name in catalogue.DEFAULT_TOTALS)
@@ -41,7 +42,7 @@ def test_saves_of_an_account_are_saved_of_a_post() -> None:
 
 @pytest.mark.parametrize("login", ["facebook", "instagram"])
 def test_each_product_type_has_its_own_metrics(login: Login) -> None:
-    feed, reels, story = (catalogue.media_metrics_for(name, login) for name in ("FEED", "REELS", "STORY"))
+    feed, reels, story = (media_metrics_for(name, login) for name in ("FEED", "REELS", "STORY"))
     of_feed_and_stories = {"follows", "profile_visits", "profile_activity"}
     assert of_feed_and_stories <= set(feed)
     assert of_feed_and_stories <= set(story)
@@ -50,7 +51,7 @@ def test_each_product_type_has_its_own_metrics(login: Login) -> None:
     assert "ig_reels_avg_watch_time" not in feed
     assert set(catalogue.story_metrics_for(login)) <= set(story)
     assert "saved" not in story
-    unknown = catalogue.media_metrics_for(None, login)
+    unknown = media_metrics_for(None, login)
     assert set(unknown) == set(feed) & set(reels)
 
 
@@ -60,8 +61,8 @@ def test_a_login_is_asked_only_for_the_metrics_it_has() -> None:
     only_facebook = {"link_clicks", "total_views", "total_likes", "total_comments"}
     assert everything - instagram == only_facebook
     for product_type in ("FEED", "REELS", "STORY", None):
-        more = set(catalogue.media_metrics_for(product_type, "facebook"))
-        less = set(catalogue.media_metrics_for(product_type, "instagram"))
+        more = set(media_metrics_for(product_type, "facebook"))
+        less = set(media_metrics_for(product_type, "instagram"))
         assert less < more
         assert more - less <= only_facebook
     assert catalogue.story_metrics_for("facebook") == catalogue.STORY_METRICS
@@ -73,7 +74,7 @@ def test_views_on_facebook_are_of_every_kind_of_post_and_asked_of_none_by_defaul
     shared = {name: m.product_types for name, m in catalogue.MEDIA_METRICS.items() if m.only_if_shared}
     assert shared == {"facebook_views": {"FEED", "REELS", "STORY"}, "crossposted_views": {"REELS"}}
     for login in catalogue.BOTH_LOGINS:
-        assert not shared.keys() & {*catalogue.media_metrics_for("REELS", login), *catalogue.story_metrics_for(login)}
+        assert not shared.keys() & {*media_metrics_for("REELS", login), *catalogue.story_metrics_for(login)}
 
 
 def test_a_metric_tells_what_it_counts_and_since_when() -> None:

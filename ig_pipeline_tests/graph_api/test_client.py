@@ -21,7 +21,7 @@ from ig_pipeline.graph_api.errors import (
     TransientError,
     UnreachableError,
 )
-from ig_pipeline.graph_api.retries import BRISK
+from ig_pipeline.graph_api.retries import INTERACTIVE
 from ig_pipeline.graph_api.throttle import Limits
 from ig_pipeline_tests.graph_api.fake import ACCOUNT, CREDENTIALS, NOON, Time, client_of, refusal, script
 
@@ -118,7 +118,7 @@ async def test_what_cannot_succeed_is_not_tried_again(failure: httpx.Response) -
     assert len(fake.requests) == 1
 
 
-async def test_patience_grows_and_ends() -> None:
+async def test_backoff_grows_and_ends() -> None:
     time = Time()
     client, fake = client_of(lambda request: httpx.Response(503), time=time)
     with pytest.raises(MalformedAnswerError):
@@ -146,8 +146,8 @@ async def test_when_nothing_answers_any_more_calls_give_up_soon() -> None:
 
 async def test_somebody_who_waits_hears_soon() -> None:
     time = Time()
-    client, _ = client_of(lambda request: httpx.ConnectError("refused"), time=time, retries=BRISK)
-    with pytest.raises(UnreachableError, match="IG_PIPELINE_GRAPH_URL"):
+    client, _ = client_of(lambda request: httpx.ConnectError("refused"), time=time, retries=INTERACTIVE)
+    with pytest.raises(UnreachableError, match="Check the network and the Graph API's address"):
         await client.get("me", {}, credentials=CREDENTIALS)
     assert sum(time.slept) < 4
 

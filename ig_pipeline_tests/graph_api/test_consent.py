@@ -11,7 +11,6 @@ from ig_pipeline.graph_api.consent import (
     NoProfessionalAccountError,
     adopt_token,
     complete_login,
-    prolong,
 )
 from ig_pipeline.graph_api.errors import AppFaultError, PermissionMissingError
 from ig_pipeline.graph_api.oauth import SCOPES, MetaApp
@@ -97,38 +96,58 @@ async def test_instagrams_token_without_an_end_is_one_whose_end_was_not_told() -
 
 
 async def test_a_pasted_token_that_never_ends_is_not_exchanged_for_one_that_does() -> None:
-    client, fake = client_of(script(PAGES, facts("instagram_basic", expires_at=0)))
-    consent = await prolong(client, APP, await adopt_token(client, APP, "facebook", SecretStr("pasted")))
+    client, fake = client_of(script(facts(*SCOPES["facebook"], expires_at=0), PAGES))
+    consent = await adopt_token(client, APP, "facebook", SecretStr("pasted"))
     assert (consent.expires_at, consent.expiry, len(fake.requests)) == (None, "never", 2)
 
 
 async def test_a_pasted_token_whose_end_is_not_told_is_exchanged() -> None:
-    said_nothing = {"data": {"is_valid": True, "scopes": ["instagram_basic"]}}
-    client, _ = client_of(script(PAGES, said_nothing, LONG))
-    consent = await prolong(client, APP, await adopt_token(client, APP, "facebook", SecretStr("pasted")))
+    said_nothing = {"data": {"is_valid": True, "scopes": list(SCOPES["facebook"])}}
+    client, _ = client_of(script(said_nothing, LONG, PAGES))
+    consent = await adopt_token(client, APP, "facebook", SecretStr("pasted"))
     assert (consent.token.get_secret_value(), consent.expiry) == ("long", "stated")
 
 
 async def test_an_instagram_token_of_unknown_age_is_refreshed_as_soon_as_it_may_be() -> None:
     too_young = refusal("The access token must be at least 24 hours old to be refreshed")
-    client, _ = client_of(script(ME, refusal("Session key invalid", code=452), too_young))
-    consent = await prolong(client, APP, await adopt_token(client, APP, "instagram", SecretStr("pasted")))
+    client, _ = client_of(script(refusal("Session key invalid", code=452), too_young, ME))
+    consent = await adopt_token(client, APP, "instagram", SecretStr("pasted"))
     assert (consent.expires_at, consent.expiry) == (NOON + UNKNOWN_AGE_LIFE, "assumed")
 
 
 async def test_a_wrong_secret_is_not_taken_for_a_dead_token() -> None:
     """`debug_token` is asked with the app's own token, and refuses it in the words for any token."""
     refused = refusal("Invalid OAuth access token - Cannot parse access token", code=190)
-    client, _ = client_of(script(PAGES, refused))
-    with pytest.raises(AppFaultError, match="IG_PIPELINE_APP_SECRET"):
+    client, _ = client_of(script(refused))
+    with pytest.raises(AppFaultError) as caught:
         await adopt_token(client, APP, "facebook", SecretStr("pasted"))
+    assert caught.value.about == ("app_id", "app_secret")
 
 
-async def test_a_pasted_token_is_taken_as_it_is() -> None:
-    client, _ = client_of(script(PAGES, facts("instagram_basic")))
+async def test_a_pasted_token_is_looked_at_exchanged_and_owned_by_who_consented() -> None:
+    granted = facts(*SCOPES["facebook"], data_access_expires_at=1790000000, user_id=77)
+    client, fake = client_of(script(granted, LONG, PAGES))
     consent = await adopt_token(client, APP, "facebook", SecretStr("pasted"))
-    assert consent.token.get_secret_value() == "pasted"
-    assert consent.expires_at is not None
-    client, fake = client_of(script(ME))
+    assert (consent.token.get_secret_value(), consent.expires_at) == ("long", NOON + timedelta(seconds=5183944))
+    assert consent.data_access_expires_at == datetime.fromtimestamp(1790000000, UTC)
+    assert (consent.scopes, consent.person_ids, len(fake.requests)) == (SCOPES["facebook"], ("77",), 3)
+
+
+async def test_without_the_app_a_pasted_token_is_taken_as_it_is() -> None:
+    client, fake = client_of(script(PAGES, {"id": "77"}))
+    consent = await adopt_token(client, None, "facebook", SecretStr("pasted"))
+    assert (consent.token.get_secret_value(), consent.expires_at, consent.expiry) == ("pasted", None, "assumed")
+    assert (consent.person_ids, fake.requests[-1].url.path.rpartition("/")[2]) == (("77",), "me")
+
+
+async def test_both_ids_of_an_instagram_accounts_owner_are_known() -> None:
+    client, _ = client_of(script(LONG, {**ME, "id": "300"}))
     consent = await adopt_token(client, None, "instagram", SecretStr("pasted"))
-    assert (consent.expires_at, len(fake.requests)) == (None, 1)
+    assert consent.person_ids == ("17841400000000001", "300")
+
+
+async def test_a_pasted_token_without_a_scope_is_refused_like_any_other() -> None:
+    client, fake = client_of(script(facts("instagram_basic")))
+    with pytest.raises(PermissionMissingError, match="instagram_manage_insights, pages_show_list"):
+        await adopt_token(client, APP, "facebook", SecretStr("pasted"))
+    assert len(fake.requests) == 1

@@ -17,10 +17,9 @@ from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.errors import (
     AmbiguousRefusalError,
     MalformedAnswerError,
-    ObjectGoneError,
     PermissionMissingError,
 )
-from ig_pipeline.graph_api.media import iterate_media, read_post
+from ig_pipeline.graph_api.media import iterate_media
 from ig_pipeline.graph_api.media_nodes import Media
 from ig_pipeline.graph_api.pages import PageCapError, iterate_pages
 from ig_pipeline_tests.graph_api.fake import (
@@ -432,12 +431,6 @@ async def test_an_id_that_is_no_id_is_left_out() -> None:
     assert [(odd.media_id, odd.why) for page in pages for odd in page.unreadable] == [
         (None, "A media object has an unexpected value in: id.")
     ]
-
-
-async def test_a_deleted_post_is_gone() -> None:
-    client, _ = client_of(lambda request: refusal("Unsupported get request.", error_subcode=33))
-    with pytest.raises(ObjectGoneError):
-        await read_post(client, CREDENTIALS, "1000")
 
 
 def page(after: str, *, more: bool = True) -> dict[str, Any]:

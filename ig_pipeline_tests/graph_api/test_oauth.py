@@ -25,6 +25,7 @@ from ig_pipeline.graph_api.oauth import (
     LoginDeclinedError,
     MetaApp,
     MetaLogin,
+    NoAppError,
     TokenRefresher,
     TokenTooYoungError,
     code_of_callback,
@@ -32,7 +33,6 @@ from ig_pipeline.graph_api.oauth import (
     missing_scopes,
 )
 from ig_pipeline.graph_api.token_answers import read_code_grant, read_token, read_token_facts
-from ig_pipeline.settings import load_settings
 from ig_pipeline_tests.graph_api.fake import NOON, Handler, Time, client_of, refusal, script
 from ig_pipeline_tests.graph_api.recordings import load, needs_recordings
 
@@ -147,9 +147,9 @@ async def test_a_short_token_becomes_a_long_one(login: Login, address: str, gran
 async def test_instagram_refreshes_without_the_apps_secret() -> None:
     client, fake = client_of(script(LONG))
     requests = fake.requests
-    refresher = TokenRefresher(client, load_settings({}, env_file=None))
+    refresher = TokenRefresher(client, None)
     fresh = await refresher("instagram", TOKEN)
-    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_SECRET"):
+    with pytest.raises(NoAppError):
         await refresher("facebook", TOKEN)
     assert fresh.expires_at == NOON + SIXTY_DAYS
     assert dict(requests[0].url.params) == {"grant_type": "ig_refresh_token", "access_token": "short-token"}
@@ -158,8 +158,7 @@ async def test_instagram_refreshes_without_the_apps_secret() -> None:
 
 async def test_facebook_refreshes_by_exchanging_again() -> None:
     client, fake = client_of(script(LONG))
-    settings = load_settings({"IG_PIPELINE_APP_ID": "1234", "IG_PIPELINE_APP_SECRET": "app-secret"}, env_file=None)
-    await TokenRefresher(client, settings)("facebook", TOKEN)
+    await TokenRefresher(client, APP)("facebook", TOKEN)
     assert fake.requests[0].url.params["grant_type"] == "fb_exchange_token"
     assert fake.requests[0].url.params["client_id"] == "1234"
 
@@ -208,11 +207,6 @@ def test_missing_scopes_are_named() -> None:
     assert missing_scopes("instagram", ("instagram_business_basic",)) == ("instagram_business_manage_insights",)
     granted = ("instagram_basic", "instagram_manage_insights", "pages_show_list", "pages_read_engagement")
     assert missing_scopes("facebook", granted) == ()
-
-
-def test_a_login_without_an_app_names_the_settings() -> None:
-    with pytest.raises(BadRequestError, match="IG_PIPELINE_APP_ID"):
-        MetaApp.from_settings(load_settings({}, env_file=None))
 
 
 def node(number: int) -> dict[str, Any]:

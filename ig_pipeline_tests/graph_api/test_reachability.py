@@ -68,7 +68,7 @@ def test_silence_is_an_error_with_advice(error: httpx.TransportError) -> None:
         raise error
 
     transport, _ = answering(silent)
-    with pytest.raises(UnreachableError, match="IG_PIPELINE_GRAPH_URL"):
+    with pytest.raises(UnreachableError, match="Check network, proxy and the Graph API's address"):
         look(HOSTS, "instagram", clock=lambda: NOW, transport=transport)
     assert newest_served(HOSTS, "facebook", ["v27.0"], clock=lambda: NOW, transport=transport) is None
 

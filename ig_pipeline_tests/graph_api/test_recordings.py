@@ -14,7 +14,7 @@ from ig_pipeline.graph_api.errors import (
     NoDataError,
     PermissionMissingError,
 )
-from ig_pipeline.graph_api.reading import Reading, read_exchange, recorded_exchanges
+from ig_pipeline_tests.graph_api.reading import Reading, read_exchange, recorded_exchanges
 from ig_pipeline_tests.graph_api.recordings import FOLDER, needs_recordings
 
 NOW = datetime(2026, 6, 2, 9, 14, 18, tzinfo=UTC)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from ig_pipeline.media_store.address_guard import AddressGuard
-from ig_pipeline.media_store.downloading import Downloader, Patience
+from ig_pipeline.media_store.downloading import RETRIES, Downloader, DownloadLimits
 from ig_pipeline.media_store.errors import (
     BackfillError,
     DownloadError,
@@ -29,7 +30,9 @@ pytestmark = pytest.mark.anyio
 
 ID = "17900000000000017"
 VIDEO = CdnFile("v", "video", 5_000_000)
-HASTY = Patience(stall=2.0, attempts=4, pause=0.001)
+SOON = replace(RETRIES, first=0.001)
+ONCE = replace(RETRIES, attempts=1)
+HASTY = DownloadLimits(stall=2.0, retries=SOON)
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
@@ -65,12 +68,12 @@ async def fetch(
     threads: ThreadPoolExecutor,
     *,
     max_bytes: int = 10**9,
-    patience: Patience = HASTY,
+    limits: DownloadLimits = HASTY,
     resolver: aiohttp.abc.AbstractResolver | None = None,
 ) -> list[int]:
     seen: list[int] = []
     async with Downloader(
-        guard, connections=4, max_bytes=max_bytes, threads=threads, patience=patience, resolver=resolver
+        guard, connections=4, max_bytes=max_bytes, threads=threads, limits=limits, resolver=resolver
     ) as downloader:
         part.write(await downloader.fetch(url, part, media_id=ID, on_bytes=seen.append))
     return seen
@@ -157,21 +160,21 @@ async def test_a_cdn_that_never_delivers_is_given_up_in_words(
     cdn.cdn.faults["*"].append("status 503")
     with pytest.raises(DownloadError, match=r"status 503; 0 bytes came") as caught:
         await fetch(cdn.guard(), cdn.link(ID), part, threads)
-    assert cdn.cdn.requests[ID] == HASTY.attempts
+    assert cdn.cdn.requests[ID] == SOON.attempts
     assert "oh=" not in str(caught.value)
 
 
 async def test_a_trickle_is_given_up(cdn: RunningCdn, part: Part, threads: ThreadPoolExecutor) -> None:
     cdn.cdn.faults["*"].append("slow 0.05")
-    patience = Patience(attempts=1, pause=0.001, slowest=10**12, grace=0.01)
+    limits = DownloadLimits(retries=ONCE, slowest=10**12, grace=0.01)
     with pytest.raises(DownloadError, match="too slow"):
-        await fetch(cdn.guard(), cdn.link(ID, VIDEO), part, threads, patience=patience)
+        await fetch(cdn.guard(), cdn.link(ID, VIDEO), part, threads, limits=limits)
 
 
 async def test_a_stalled_cdn_is_given_up(cdn: RunningCdn, part: Part, threads: ThreadPoolExecutor) -> None:
     cdn.cdn.faults["*"].append("slow 30")
     with pytest.raises(DownloadError, match="Timeout"):
-        await fetch(cdn.guard(), cdn.link(ID), part, threads, patience=Patience(stall=0.05, attempts=1, pause=0.001))
+        await fetch(cdn.guard(), cdn.link(ID), part, threads, limits=DownloadLimits(stall=0.05, retries=ONCE))
 
 
 async def test_redirects_in_circles_end(cdn: RunningCdn, part: Part, threads: ThreadPoolExecutor) -> None:
@@ -263,7 +266,7 @@ async def test_a_connection_goes_to_the_address_that_was_checked(
             part,
             threads,
             resolver=Resolver("157.240.1.1", "10.0.0.1"),
-            patience=Patience(attempts=1, pause=0.001),
+            limits=DownloadLimits(retries=ONCE),
         )
     assert set(connected) <= {("157.240.1.1", 443)}
 

@@ -12,7 +12,6 @@ from ig_pipeline.graph_api.catalogue import (
     DEFAULT_TOTALS,
     DEMOGRAPHIC_BREAKDOWNS,
     MEDIA_FIELDS,
-    PROFILE_FIELDS,
     STORY_FIELDS,
 )
 from ig_pipeline_tests.simulator.conftest import Asker
@@ -23,6 +22,19 @@ ID: Schema = {"type": "string", "pattern": r"^\d{15,19}$"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 URL: Schema = {"type": "string", "pattern": r"^https?://"}
 INSTANT: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000$"}
+
+
+PROFILE_FIELDS = (
+    "id",
+    "username",
+    "name",
+    "biography",
+    "website",
+    "followers_count",
+    "follows_count",
+    "media_count",
+    "profile_picture_url",
+)
 
 
 def exactly(optional: Schema | None = None, /, **required: Schema) -> Schema:

@@ -82,10 +82,12 @@ def test_connecting_again_revives_a_dead_connection(db: sa.Connection) -> None:
 
 def test_a_first_backfill_is_claimed_once_and_its_window_never_moves_until_it_is_taken_back(db: sa.Connection) -> None:
     made = connect(db)
+    assert made.initial_backfill_requested_at is None
     first, last = date(2026, 10, 21), date(2026, 11, 19)
     assert connections.mark_initial_backfill_requested(db, made.id, first=first, last=last, now=NOW)
     assert not connections.mark_initial_backfill_requested(db, made.id, first=last, last=last, now=NOW)
     assert connections.by_id(db, made.id).initial_backfill_first == first
+    assert connections.by_id(db, made.id).initial_backfill_requested_at == NOW
     connections.take_back_initial_backfill(db, made.id)
     assert connections.by_id(db, made.id) == made
     assert connections.mark_initial_backfill_requested(db, made.id, first=last, last=last, now=NOW)

@@ -23,8 +23,8 @@ from pydantic import SecretStr
 from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS, MIN_FOLLOWERS
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.days import instagram_day
-from ig_pipeline.graph_api.hosts import Login, MetaHosts
-from ig_pipeline.graph_api.oauth import TokenRefresher
+from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.meta import graph_client, hosts, refresher
 from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.accounts import Account
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
@@ -199,15 +199,15 @@ class SmallWorld:
             await asyncio.sleep(0)
 
         client = GraphClient(
-            MetaHosts.at(self.settings.graph_url, self.settings.graph_version),
+            hosts(self.settings),
             app_secret=self.settings.app_secret,
             clock=self.clock,
             sleep=no_time,
             transport=_Disturbed(disturb),
         )
         async with client:
-            refresher = TokenRefresher(client, self.settings)
-            vault = TokenVault(self.engine, KeyRing.from_settings(self.settings), refresher, clock=self.clock)
+            renew = refresher(client, self.settings)
+            vault = TokenVault(self.engine, KeyRing.from_settings(self.settings), renew, clock=self.clock)
             yield SyncServices(self.engine, client, vault, self.clock, self.settings)
 
     def calls_of(self, username: str) -> int:
@@ -252,9 +252,12 @@ class SmallWorld:
         return {day: (account.reach(day, instant), account.engagement(day, instant)) for day in days}
 
     def _vault(self) -> TokenVault:
-        client = GraphClient.from_settings(self.settings, clock=self.clock)
+        client = graph_client(self.settings, clock=self.clock)
         return TokenVault(
-            self.engine, KeyRing.from_settings(self.settings), TokenRefresher(client, self.settings), clock=self.clock
+            self.engine,
+            KeyRing.from_settings(self.settings),
+            refresher(client, self.settings),
+            clock=self.clock,
         )
 
 

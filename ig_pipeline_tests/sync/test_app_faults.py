@@ -127,7 +127,7 @@ async def test_media_files_and_snapshots_stop_as_one(small: SmallWorld) -> None:
     lever(small, "POST", "app", fault="switched_off")
     days: list[AccountDayResult] = []
     async with open_services(small.settings, clock=small.clock) as services, open_media(small.settings) as media:
-        run = SyncRun(services, "media", patience=media.patience)
+        run = SyncRun(services, "media", timeout=media.timeout)
         before = small.simulator.calls.total()
         found = [
             await backfill_account(

@@ -69,7 +69,6 @@ async def test_each_connection_is_told_apart_by_who_must_act(small: SmallWorld) 
 async def test_a_night_says_whose_cells_are_not_complete_and_why(small: SmallWorld) -> None:
     dead, refused, throttled, silent, _ = await a_night(small)
     found = night(small)
-    assert not found.is_whole
     assert found.cells == 5 * 9
     assert {one.account_key: (one.missing, one.state) for one in found.incomplete} == {
         dead: (9, "owner"),
@@ -93,13 +92,13 @@ async def test_connecting_again_is_judged_by_what_comes_after_it(small: SmallWor
 
 async def test_a_night_that_nobody_asked_for_is_not_whole(small: SmallWorld) -> None:
     small.connect("acme.studio")
-    assert night(small).is_whole  # its first backfill may still be under way
+    assert not night(small).incomplete  # its first backfill may still be under way
     small.clock.advance(timedelta(hours=2))
     (one,) = night(small).incomplete
     assert (one.missing, one.cells, one.state) == (9, 9, "waiting")
     assert "nightly_sync" in one.why
     await small.sync(["acme.studio"], days=3)
-    assert night(small).is_whole
+    assert not night(small).incomplete
 
 
 async def test_a_fault_of_the_app_is_the_operators(small: SmallWorld) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -14,7 +15,6 @@ from schemathesis.specs.openapi.checks import (
 
 from ig_pipeline.storage import tables
 from ig_pipeline.web.app import create_app
-from ig_pipeline.web.openapi import full_document
 from ig_pipeline_tests.web.front_door import ADMIN, FrontDoor
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -34,6 +34,18 @@ SHORT = settings(
 def documents(door: FrontDoor) -> dict[str, Any]:
     door.connect("a@b.example", door.small.world.accounts[0].username)
     return full_document(create_app(door.settings, clock=door.small.clock))
+
+
+def full_document(app: FastAPI) -> dict[str, Any]:
+    """The document with the hidden endpoints too."""
+    hidden = [route for route in app.state.api_routes if not route.include_in_schema]
+    for route in hidden:
+        route.include_in_schema = True
+    try:
+        return app.openapi()
+    finally:
+        for route in hidden:
+            route.include_in_schema = False
 
 
 def test_the_service_keeps_what_its_documents_promise(door: FrontDoor, documents: dict[str, Any]) -> None:

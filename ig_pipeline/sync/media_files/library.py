@@ -107,7 +107,7 @@ class Indexer:
     async def work(self) -> None:
         """Index until closed: where the database is away the files are stored, only their rows wait.
 
-        Raises `DatabaseUnreachableError` when it stays away longer than the session's patience.
+        Raises `DatabaseUnreachableError` when it stays away longer than the session's timeout.
         """
         closed = False
         while not closed:

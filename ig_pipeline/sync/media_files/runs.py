@@ -71,7 +71,7 @@ async def media_file_days(
             whole = BackfillOptions("both" if alive else "feed", since=window.first, until=window.last)
             await backfill.run(whole, Watcher(), cells=window.days)
 
-    run = SyncRun(services, run_id, patience=media.patience)
+    run = SyncRun(services, run_id, timeout=media.timeout)
     async with aclosing(over_accounts(run, cells, assets=(ASSET,), work=fill)) as results:
         async for result in results:
             yield result

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from ig_pipeline.media_store.address_guard import AddressGuard
-from ig_pipeline.media_store.downloading import Downloader, Patience
+from ig_pipeline.media_store.downloading import Downloader, DownloadLimits
 from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.settings import Settings
@@ -21,12 +21,12 @@ CONNECTIONS = 16
 # over videos, with four a twentieth longer than with two.
 _THREADS = min(8, max(2, os.cpu_count() or 2))
 # A database that restarts or fails over is back within a minute; twice that is worth waiting with files in hand.
-DATABASE_PATIENCE_S = 120.0
+DATABASE_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
 class MediaServices:
-    """Shared by the backfills of a process. `gate` admits `connections` files at once; `patience`: seconds.
+    """Shared by the backfills of a process. `gate` admits `connections` files at once; `timeout`: seconds.
 
     `threads` write, hash and decode. `committing` threads only wait for the disk, one for each file: what is asked of
     it at once it settles in one go (a thousand small pictures took a fifth longer with four of them than with sixteen).
@@ -38,7 +38,7 @@ class MediaServices:
     committing: Executor
     gate: asyncio.Semaphore
     connections: int = CONNECTIONS
-    patience: float = DATABASE_PATIENCE_S
+    timeout: float = DATABASE_TIMEOUT_S
 
 
 @asynccontextmanager
@@ -47,8 +47,8 @@ async def open_media(
     *,
     store: Store | None = None,
     connections: int = CONNECTIONS,
-    download_patience: Patience | None = None,
-    database_patience: float = DATABASE_PATIENCE_S,
+    download_limits: DownloadLimits | None = None,
+    database_timeout: float = DATABASE_TIMEOUT_S,
 ) -> AsyncIterator[MediaServices]:
     """The services the settings describe. Raises `StoreError`."""
     simulator = URL(settings.graph_url) if settings.graph_url else None
@@ -63,7 +63,7 @@ async def open_media(
             connections=connections,
             max_bytes=settings.max_media_bytes,
             threads=threads,
-            patience=download_patience,
+            limits=download_limits,
         ) as downloader:
             gate = asyncio.Semaphore(connections)
-            yield MediaServices(store, downloader, threads, committing, gate, connections, database_patience)
+            yield MediaServices(store, downloader, threads, committing, gate, connections, database_timeout)

@@ -17,6 +17,7 @@ from ig_pipeline.graph_api.catalogue import DEFAULT_SERIES, DEFAULT_TOTALS
 from ig_pipeline.graph_api.days import bucket_end, instagram_day
 from ig_pipeline.graph_api.errors import AmbiguousRefusalError, GraphError, PermissionMissingError
 from ig_pipeline.graph_api.versions import version_warning
+from ig_pipeline.meta import advice_on
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import insights
 from ig_pipeline.storage.connections import Connection
@@ -200,7 +201,7 @@ def _lacking(db: sa.Connection, connection: Connection, day: date, absences: Map
 def _graph_version_is_served(_: sa.Connection, settings: Settings, now: datetime) -> Finding:
     warning = version_warning(settings.graph_version, instagram_day(now))
     good = f"{settings.graph_version} is served for at least 90 more days."
-    return Finding(int(warning is not None), good, warning.sentence if warning else "")
+    return Finding(int(warning is not None), good, f"{warning.sentence} {advice_on(warning)}" if warning else "")
 
 
 STREAM = Stream(

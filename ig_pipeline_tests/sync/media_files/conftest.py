@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.media_store.downloading import Patience
+from ig_pipeline.media_store.downloading import RETRIES, DownloadLimits
 from ig_pipeline.media_store.object_storage import ObjectStorage
 from ig_pipeline.media_store.store import Store
 from ig_pipeline.simulator.accounts import Account
@@ -26,7 +26,7 @@ from ig_pipeline.sync.session import SyncRun
 from ig_pipeline_tests.sync.harness import SmallWorld, small_world
 from ig_pipeline_tests.sync.media_files.worlds import archive_account, true_hashes
 
-HASTY = Patience(stall=5.0, pause=0.001)
+HASTY = DownloadLimits(stall=5.0, retries=replace(RETRIES, first=0.001))
 
 
 @dataclass
@@ -52,17 +52,17 @@ class Library:
         return Path(settings.media_url) if settings.media_url else settings.home / "media"
 
     async def backfill(
-        self, account_key: str | None = None, *, database_patience: float = 30.0, **options: Any
+        self, account_key: str | None = None, *, database_timeout: float = 30.0, **options: Any
     ) -> BackfillResult:
         """One backfill, as a process of its own would do it."""
         small = self.small
         async with (
             open_services(small.settings, clock=small.clock) as services,
             open_media(
-                small.settings, store=self.store, download_patience=HASTY, database_patience=database_patience
+                small.settings, store=self.store, download_limits=HASTY, database_timeout=database_timeout
             ) as media,
         ):
-            run = SyncRun(services, f"run-{len(self.watchers)}", patience=media.patience)
+            run = SyncRun(services, f"run-{len(self.watchers)}", timeout=media.timeout)
             self.watchers.append(Watcher())
             self.days.clear()
             wanted = BackfillOptions(**options)
@@ -76,7 +76,7 @@ class Library:
         small = self.small
         async with (
             open_services(small.settings, clock=small.clock) as services,
-            open_media(small.settings, store=self.store, download_patience=HASTY) as media,
+            open_media(small.settings, store=self.store, download_limits=HASTY) as media,
         ):
             cells = dict.fromkeys(keys or (self.key,), days)
             results = media_file_days(

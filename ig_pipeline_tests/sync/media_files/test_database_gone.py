@@ -126,7 +126,7 @@ async def test_a_server_that_stays_away_is_said_and_the_next_backfill_goes_on(
     media = library(*["image"] * 30)
     outages.during(media_items, "index", monkeypatch)
     outages.returning = False
-    result = await media.backfill(database_patience=0.4)
+    result = await media.backfill(database_timeout=0.4)
     assert (result.status, result.error_type) == ("failed", "DatabaseUnreachableError")
     assert "The database does not answer" in (result.error or "")
     assert "it goes on from here" in (result.error or "")
