@@ -6,10 +6,8 @@ What both must know, the names and rules of the API, each has for itself; here t
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
-import ig_pipeline
 from ig_pipeline import simulator
 from ig_pipeline.graph_api import catalogue as client
 from ig_pipeline.simulator import catalogue
@@ -52,14 +50,6 @@ def test_its_docstring_names_the_packages_it_needs() -> None:
     needed = imported - sys.stdlib_module_names - {"ig_pipeline"}
     assert needed == {"PIL", "av", "click", "pydantic", "starlette", "uvicorn", "yaml"}
     assert all(re.search(rf"\b{name}\b", simulator.__doc__ or "") for name in needed)
-
-
-def test_the_contract_of_imports_names_every_other_package() -> None:
-    root = Path(ig_pipeline.__file__).parent
-    contracts = tomllib.loads((root.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    forbidden = next(each["forbidden_modules"] for each in contracts if each["name"] == "The simulator stands alone")
-    others = {path.stem for path in root.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert set(forbidden) == {f"ig_pipeline.{name}" for name in others - {"simulator", "__init__"}}
 
 
 def test_the_world_has_no_clock() -> None:
