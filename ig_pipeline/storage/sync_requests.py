@@ -158,6 +158,7 @@ def claim(
         launched_at=now,
         run_id=None,
         counts=None,
+        detail=None,
         dedupe_key=None,
     )
 

@@ -96,7 +96,7 @@ def test_a_request_that_is_queued_again_belongs_to_no_batch_and_counts_its_attem
     assert sync_requests.due(db, now=NOW) == []
     assert [request.id for request in sync_requests.due(db, now=later)] == [made.id]
     assert claim(db, made, batch="b2") == [made.id]
-    assert (stored(db, made).batch, stored(db, made).attempts) == ("b2", 2)
+    assert (stored(db, made).batch, stored(db, made).attempts, stored(db, made).detail) == ("b2", 2, None)
 
 
 def test_what_is_under_way_or_over_may_be_asked_for_again(db: sa.Connection) -> None:
