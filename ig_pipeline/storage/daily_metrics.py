@@ -18,12 +18,3 @@ MADE_OF = ("account_insights", "media_engagement")
 def save(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
     """Write days: u_id, account_id, date, source, reach, engagement, observed_at."""
     return upsert(db, metrics, rows)
-
-
-def has_any(db: sa.Connection, u_id: int, account_id: str) -> bool:
-    """Whether there is history of this account already."""
-    table = metrics
-    found = sa.select(table.c.id).where(
-        table.c.u_id == u_id, table.c.account_id == account_id, table.c.source == SOURCE
-    )
-    return db.execute(found.limit(1)).first() is not None

@@ -12,7 +12,6 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import (
     absences,
     connections,
-    daily_metrics,
     insights,
     media,
     overview,
@@ -37,7 +36,6 @@ Question = Callable[[sa.Connection, Connection], object]
 
 QUESTIONS: dict[str, Question] = {
     "a timeline": lambda db, one: timeline.account_timeline(db, one.u_id, one.account_id, first=FIRST, last=LAST),
-    "whether there is history": lambda db, one: daily_metrics.has_any(db, one.u_id, one.account_id),
     "a day's insights": lambda db, one: insights.values_of(db, one.u_id, one.account_id, LAST),
     "a day's posts": lambda db, one: media.posts_of(db, one.u_id, one.account_id, LAST),
     "a cell's last entry": lambda db, one: sync_logs.last_written(db, one, "daily_metrics", LAST),
