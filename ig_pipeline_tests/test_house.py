@@ -58,3 +58,9 @@ def test_each_dependency_has_its_reason() -> None:
     ]
     bare = [name for name in declared if not re.search(rf'^\s+"{re.escape(name)}",\s+# \S', text, re.M)]
     assert not bare
+
+
+def test_sessions_and_what_their_accounts_share_are_made_in_one_place() -> None:
+    making = re.compile(r"\b(?:AccountSession|AppBrake)\(")
+    places = [path.relative_to(PACKAGE).as_posix() for path in sources() if making.search(path.read_text())]
+    assert places == ["sync/session.py"]

@@ -4,7 +4,7 @@ Which HTTP answer is which error is `graph_api.classify`'s; what Dagster makes o
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 from ig_pipeline.graph_api.errors import (
@@ -34,7 +34,7 @@ class NotConnectedError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a cell that met an error."""
+    """What becomes of a cell that met an error: fields of its result."""
 
     status: CellStatus
     error: str
@@ -99,14 +99,9 @@ def lost_cells(
             asset,
             account_key,
             day,
-            verdict.status,
-            error=verdict.error,
-            error_type=verdict.error_type,
-            is_retryable=verdict.is_retryable,
-            actor=verdict.actor,
-            retry_at=verdict.retry_at,
             account_id=connection.account_id if connection else None,
             u_id=connection.u_id if connection else None,
+            **asdict(verdict),
         )
         for day in days
     ]
