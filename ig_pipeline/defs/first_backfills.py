@@ -62,7 +62,7 @@ def new_connections(
             mark_first_backfill(pipeline, run)
         elif request := _first_backfill(pipeline, connection):
             days = pipeline.settings.initial_backfill_days
-            context.log.info(f"[SYNC] Running initial {days}-day IG backfill for {connection.email}")
+            context.log.info(f"[SYNC] Running initial {days}-day IG backfill for {connection.account_key}")
             runs.append(request)
     if not runs and not missing:
         return dg.SkipReason(f"Nothing new: {len(connected)} accounts are connected.")

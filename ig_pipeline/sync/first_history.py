@@ -37,7 +37,9 @@ def ask_for_history(
         asked_before = connection.initial_backfill_requested_at is not None
         if lapsed and asked_before:
             _enqueue(db, connection, first_window(settings, now), now)
-        log.info("[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.email)
+        log.info(
+            "[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.account_key
+        )
         return True
     if lapsed:
         _enqueue(db, connection, _missed(newest, settings, now), now)

@@ -19,7 +19,7 @@ def test_a_consent_brings_thirty_days_and_what_is_asked_for_while_dagster_is_gon
         first, *others = [account["username"] for account in site.meta("accounts")]
         site.start_dagster()
         email = site.connect(first)
-        line = f"[SYNC] Running initial 30-day IG backfill for {email}"
+        line = f"[SYNC] Running initial 30-day IG backfill for {first}"
         wait_for(lambda: line in site.lines["web"], what="the log line")
         site.days_of(email)
         month = site.ask("/v1/metrics/timeline/month", email=email, days=30)["timeline"]
