@@ -182,8 +182,10 @@ def words_of(account: Account, *, token: str) -> list[str]:
 
 
 @contextmanager
-def deployment(request: pytest.FixtureRequest, kind: str, folder: Path, *accounts: Account) -> Iterator[Deployment]:
-    """`kind`: sqlite (and a folder for media) or postgresql (and S3)."""
+def deployment(
+    request: pytest.FixtureRequest, kind: str, folder: Path, *accounts: Account, rewrite: bool = True
+) -> Iterator[Deployment]:
+    """`kind`: sqlite (and a folder for media) or postgresql (and S3). `rewrite`: no bytes are left in its files."""
     patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     server: PostgresServer | None = None
     settings: dict[str, Any] = {"first_day": date(2026, 11, 1)}
@@ -195,6 +197,7 @@ def deployment(request: pytest.FixtureRequest, kind: str, folder: Path, *account
         urls = [server.create(), server.create()]
         url = SecretStr(urls[0])
         settings["dagster_database_url"] = SecretStr(urls[1])
+        settings["rewrite_after_deletion"] = rewrite
         settings["media_url"] = f"s3://{_bucket(request, patch)}"
     migrate(open_engine(url))
     with small_world(url, folder / "data", world=World(given=accounts), **settings) as small:
