@@ -9,7 +9,7 @@ import dagster as dg
 
 from ig_pipeline.defs.audience import AUDIENCE_ASSETS, audience_refresh, story_polling
 from ig_pipeline.defs.checks import TOKEN_CHECKS
-from ig_pipeline.defs.deletions import deletions
+from ig_pipeline.defs.deletions import deletions, forget_accounts
 from ig_pipeline.defs.first_backfills import new_connections
 from ig_pipeline.defs.insights import insight_assets
 from ig_pipeline.defs.media_files import media_assets, nightly_media_files
@@ -27,6 +27,7 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     return dg.Definitions(
         assets=[insight_assets(grid), media_assets(grid), access_tokens, *AUDIENCE_ASSETS],
         asset_checks=TOKEN_CHECKS,
+        jobs=[forget_accounts],
         sensors=[new_connections, requested_syncs, deletions],
         schedules=[nightly_sync, nightly_media_files, token_refresh, grid_checks, audience_refresh, story_polling],
         resources={"pipeline": pipeline},

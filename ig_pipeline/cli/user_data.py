@@ -1,6 +1,6 @@
 """`ig-pipeline connections export|forget`: all that is held about a person, and its end.
 
-Thin: what is held is `storage.user_data`'s to know, how it ends `defs.deletions`'.
+Thin: what is held is `storage.user_data`'s to know, how it ends `defs.erasure`'.
 """
 
 import click
@@ -14,7 +14,6 @@ from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 
 
 @click.command("export")
@@ -57,17 +56,17 @@ def forget(email: str, account: str | None, yes: bool) -> None:
         with engine.begin() as db:
             deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now())
     # Dagster takes a second to import, and only this command of the group needs it.
-    from ig_pipeline.defs.deletions import carry_out  # noqa: PLC0415
+    from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415
     from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415
     from ig_pipeline.defs.resources import Pipeline  # noqa: PLC0415
 
     with dagster_instance(settings) as instance:
-        try:
-            done = carry_out(Pipeline(settings_of=lambda: settings), instance, [deletion])
-        except ScrubbingWaitsError as error:
-            click.echo(f"Erased. {error} `up` does the rest. Confirmation code: {deletion.code}")
-            return
-    if done:
-        click.echo(f"Erased. Confirmation code: {deletion.code}")
-    else:
+        pipeline = Pipeline(settings_of=lambda: settings)
+        outcome = carry_out(pipeline, instance, owner=f"command line {deletion.code}", code=deletion.code)
+    if outcome is None or outcome.waiting:
         click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")
+    elif outcome.held_up or outcome.left:
+        rest = " ".join(said for said in (outcome.held_up, outcome.left) if said)
+        click.echo(f"Erased. {rest} `up` does the rest. Confirmation code: {deletion.code}")
+    else:
+        click.echo(f"Erased. Confirmation code: {deletion.code}")

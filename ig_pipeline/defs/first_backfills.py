@@ -18,6 +18,7 @@ from ig_pipeline.defs.run_requests import (
     mark_first_backfill,
     run_request,
     run_tagged,
+    runs_matching,
     starts_again,
 )
 from ig_pipeline.graph_api.days import instagram_day
@@ -101,7 +102,7 @@ def _ask_again(instance: dg.DagsterInstance, pipeline: Pipeline, connected: Sequ
     if not behind:
         return
     failed = dg.RunsFilter(tags={CONNECTION_TAG: list(behind)}, statuses=[dg.DagsterRunStatus.FAILURE])
-    for run in instance.get_runs(filters=failed):
+    for run in runs_matching(instance, failed):
         if not starts_again(run):
             _enqueue(pipeline, behind[run.tags[CONNECTION_TAG]], run)
 

@@ -1,6 +1,6 @@
 """Rectangles as run requests, and the tags by which a run is found again from the row it answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -19,6 +19,17 @@ OPTIONS_TAG = "ig_pipeline/options"
 PERSON_TAG = "ig_pipeline/asked_by_a_person"
 """On a run that answers a person's request: what earlier runs learnt to be absent is asked for all the same."""
 
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Statuses of a run that may still write."""
+
+# Runs read at once.
+_PAGE = 200
 _REQUEST = "ig_pipeline/request-"
 # Dagster's own, on runs that nobody launched by hand; a retry of the daemon's has a number.
 _BY_ITSELF = ("dagster/sensor_name", "dagster/schedule_name")
@@ -54,6 +65,16 @@ def is_by_a_person(run: dg.DagsterRun) -> bool:
     """Whether a person asked for the run: by a request, in the UI, or by running one again there."""
     again = _PARENT in run.tags and _RETRY_NUMBER not in run.tags
     return PERSON_TAG in run.tags or again or not any(name in run.tags for name in _BY_ITSELF)
+
+
+def runs_matching(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.DagsterRun]:
+    """The runs that `filters` admits, newest first, read page by page."""
+    last: str | None = None
+    while page := instance.get_runs(filters=filters, cursor=last, limit=_PAGE):
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1].run_id
 
 
 def run_tagged(instance: dg.DagsterInstance, name: str, value: str) -> dg.DagsterRun | None:

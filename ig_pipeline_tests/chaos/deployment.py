@@ -90,7 +90,8 @@ class Deployment:
         (daemon,) = (
             process
             for process in psutil.Process().children(recursive=True)
-            if process.status() != psutil.STATUS_ZOMBIE and "dagster._daemon" in process.cmdline()
+            if process.status() != psutil.STATUS_ZOMBIE
+            and any(word.endswith("dagster-daemon") for word in process.cmdline())
         )
         self._daemon = daemon.cmdline(), daemon.environ()
         daemon.kill()
