@@ -48,13 +48,15 @@ def forget(email: str, account: str | None, yes: bool) -> None:
     with open_database(settings) as engine:
         with reading(engine) as db:
             mine = [item for item in list_connections(db, email=email) if account in (None, item.account_key)]
-        if not mine:
+            held = account is None and user_data.is_held(db, email)
+        if not mine and not held:
             raise CommandError(f"{email} has no such connection. `ig-pipeline connections list` shows them.")
-        names = ", ".join(item.account_key for item in mine)
+        names = ", ".join(item.account_key for item in mine) or "what is left of a login"
         if not yes:
             click.confirm(f"Erase {names} of {shown(email)} for good?", abort=True)
         with engine.begin() as db:
-            deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now())
+            whole = email if account is None else None
+            deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now(), email=whole)
     # Dagster takes a second to import, and only this command of the group needs it.
     from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415
     from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415

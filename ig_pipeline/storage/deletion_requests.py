@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ig_pipeline.storage.connections import Connection, disconnect, list_connections, lock
 from ig_pipeline.storage.tables import deletion_requests as table
 from ig_pipeline.storage.tables import instagram_sync_logs, media_backfills
-from ig_pipeline.storage.user_data import erase_account
+from ig_pipeline.storage.user_data import erase_account, erase_person
 
 Origin = Literal["admin", "meta", "command_line"]
 REQUESTED, DONE = "requested", "done"
@@ -59,9 +59,12 @@ class DeletionRequest:
     completed_at: datetime | None
 
 
-def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Origin, now: datetime) -> DeletionRequest:
-    """Stop syncing, destroy the tokens, delete the history, and queue the rest. Without connections: done at once.
+def request(
+    db: sa.Connection, connections: Sequence[Connection], *, origin: Origin, now: datetime, email: str | None = None
+) -> DeletionRequest:
+    """Stop syncing, destroy the tokens, delete the history, and queue the rest. With nothing to delete: done at once.
 
+    `email`: of a person who wants to be forgotten altogether; the logins they only began go too.
     Who asks again while it is under way gets the request that is there.
     """
     for connection in connections:
@@ -71,7 +74,7 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
     if connections and not new:
         return asked[connections[0].id]
     targets: list[Target] = []
-    erased: dict[str, int] = {}
+    erased = erase_person(db, email) if email else {}
     for connection in new:
         disconnect(db, connection.id, now=now)
         run_ids = _runs_about(db, connection)
@@ -90,11 +93,11 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
     values = {
         "code": new_code(),
         "origin": origin,
-        "status": REQUESTED if targets else DONE,
+        "status": REQUESTED if targets or erased else DONE,
         "targets": [asdict(target) for target in targets],
         "erased": erased,
         "requested_at": now,
-        "completed_at": None if targets else now,
+        "completed_at": None if targets or erased else now,
     }
     made = db.execute(sa.insert(table).values(values).returning(table.c.id)).scalar_one()
     return _one(db, table.c.id == made)
