@@ -25,8 +25,9 @@ def load_on(wanted: str, folder: Path) -> str:
     subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))  # behind what was just installed
-    command = [python, "-W", "ignore", "-c", LOAD]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    command = [str(python), "-W", "ignore", "-c", LOAD]
+    said: str = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return said.splitlines()[-1]
 
 
 def main() -> None:
