@@ -163,6 +163,17 @@ class Deployment:
         (request,) = answer.json()["requests"]
         return int(request["id"])
 
+    def forget(self, email: str) -> None:
+        """An admin has a person forgotten, and waits for it."""
+        answer = httpx.delete(self._url("/v1/users"), params={"email": email}, headers=ADMIN, timeout=30)
+        assert answer.status_code == 202, answer.text
+        code = answer.json()["confirmation_code"]
+        wait_for(
+            lambda: self.ask("/v1/deletions", code=code)["status"] == "done",
+            what=f"the deletion of {email}",
+            seconds=PATIENCE_S,
+        )
+
     def request(self, number: int) -> dict[str, Any]:
         """What became of it."""
         return self.ask(f"/v1/sync/requests/{number}")

@@ -9,12 +9,14 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.execution.backfill import BulkActionStatus
 
+from ig_pipeline.defs.erasure import carry_out
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.partitions import ACCOUNTS, RANGE_END, RANGE_START, range_tags
 from ig_pipeline.defs.reporting import GridReporter
 from ig_pipeline.defs.run_requests import request_tag
+from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.storage import deletion_requests, oauth_states, sync_requests, tables
+from ig_pipeline.storage import deletion_requests, leases, oauth_states, sync_requests, tables
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 from ig_pipeline.storage.user_data import export
@@ -191,6 +193,30 @@ def test_a_deletion_whose_files_are_read_is_completed_later(world: Deployment) -
 
 
 @sqlite_alone
+def test_one_process_at_a_time_deletes(world: Deployment) -> None:
+    clock = world.small.clock
+    ask(world, GONE)
+    with world.small.engine.begin() as db:
+        assert leases.take(db, leases.DELETIONS, owner="the command line", now=clock())
+    assert world.tick() == "1 deletions are under way."
+    assert carry_out(world.pipeline, world.instance, owner="a run") is None
+    clock.advance(leases.LIFETIME)  # it was killed
+    assert "1 deletions are done" in world.tick()
+
+
+@sqlite_alone
+def test_what_fails_is_tried_again_later(world: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(world, GONE)
+    with monkeypatch.context() as patch:
+        patch.setattr("ig_pipeline.defs.erasure.erase_files", out_of_reach)
+        with pytest.raises(StoreError):
+            world.tick()
+    assert world.tick() == "1 deletions are tried again later."
+    world.small.clock.advance(timedelta(minutes=5))
+    assert "1 deletions are done" in world.tick()
+
+
+@sqlite_alone
 def test_who_asks_twice_gets_the_same_code_and_an_unknown_person_one_that_is_done(world: Deployment) -> None:
     first = ask(world, GONE)
     again = ask(world, GONE)
@@ -261,6 +287,10 @@ def test_one_account_of_a_person_goes_and_the_other_keeps_name_and_email(world: 
 
 class KilledError(BaseException):
     """The process ends here."""
+
+
+def out_of_reach(*_args: object, **_named: object) -> None:
+    raise StoreError("The bucket does not answer.")
 
 
 def killed(*_args: object, **_named: object) -> None:

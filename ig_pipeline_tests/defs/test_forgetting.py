@@ -12,11 +12,15 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.execution.backfill import BulkActionStatus
 
+from ig_pipeline.defs.erasure import OURS
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
+from ig_pipeline.settings import Settings
 from ig_pipeline.storage import deletion_requests
 from ig_pipeline_tests.defs.deployments import ASSETS, Deployment, canaries, deployment, words_of
+from ig_pipeline_tests.defs.searching import Search
+from ig_pipeline_tests.media_store.conftest import s3  # noqa: F401 - a fixture
 
 GONE, STAYS = "gone.canary", "stays.studio"
 # Words of Dagster's, of ours and of JSON's, all of them names that a person may choose.
@@ -201,3 +205,34 @@ def test_a_dagster_that_is_not_known_gets_public_calls_and_the_result_says_what_
     assert "1 deletions are done" in world.tick()
     assert world.found(GONE) == []
     assert world.grid(STAYS) == before
+
+
+def test_what_of_an_instance_is_ours_is_what_the_definitions_have(world: Deployment) -> None:
+    repository = world.definitions.get_repository_def()
+    names = [*(each.name for each in repository.sensor_defs), *(each.name for each in repository.schedule_defs)]
+    assert set(names) == OURS.instigators
+    assets = world.definitions.resolve_asset_graph()
+    keys = assets.get_all_asset_keys()
+    assert {key for key in keys if assets.get(key).is_partitioned} == set(OURS.grid)
+    assert {key for key in keys if not assets.get(key).is_partitioned} == set(OURS.beside)
+
+
+def test_a_plain_vacuum_is_the_default_and_no_row_of_postgresql_names_the_account(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    accounts = [canaries(name, position=n, posts=1) for n, name in enumerate((GONE, STAYS))]
+    default = Settings().rewrite_after_deletion
+    assert not default
+    with deployment(request, "postgresql", tmp_path, *accounts, rewrite=default) as world:
+        world.connect(GONE, STAYS)
+        world.run(GONE, STAYS, assets=ASSETS[:3], days=1)
+        world.run_beside("demographics")
+        before = world.grid(STAYS)
+        search = Search(words_of(world.small.world.account(GONE), token=world.small.simulator.token(GONE, "facebook")))
+        assert any(search.in_rows(url) for url in world.urls)
+        ask(world, GONE)
+        assert "1 deletions are done" in world.tick()
+        # The planner's statistics are the server's own; a rewrite clears them at once.
+        left = [found for url in world.urls for found in search.in_rows(url) if "pg_catalog" not in found]
+        assert left == []
+        assert world.grid(STAYS) == before
