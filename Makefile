@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
 .PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
-.PHONY: fidelity tour tour-web bench-first-chart bench-events bench-media bench-web chaos-storm chaos-media chaos-dagster
+.PHONY: dagster-bounds fidelity tour tour-web bench-first-chart bench-events bench-media bench-web chaos-storm chaos-media chaos-dagster
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ docs: setup-dev ## the tables and the picture of the imports in docs/, from the 
 
 constraints: ## pin what pyproject.toml allows today (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
+
+dagster-bounds: setup-dev ## definitions load on the first and the newest Dagster that pyproject.toml allows (installs both)
+	@$(BIN)/python -m ig_pipeline_tests.dagster_bounds
 
 fidelity: setup-dev ## simulator and parsers against recordings of the real API: make fidelity RECORDINGS=<folder>
 	@$(BIN)/python -m ig_pipeline_tests.fidelity $(RECORDINGS)

@@ -8,7 +8,7 @@ import gc
 import dagster as dg
 
 from ig_pipeline.defs.checks import TOKEN_CHECKS
-from ig_pipeline.defs.deletions import deletions
+from ig_pipeline.defs.deletions import deletions, forget_accounts
 from ig_pipeline.defs.insights import insight_assets
 from ig_pipeline.defs.media_files import media_assets
 from ig_pipeline.defs.partitions import grid_from
@@ -26,6 +26,7 @@ def build(pipeline: Pipeline) -> dg.Definitions:
     return dg.Definitions(
         assets=[insight_assets(grid), media_assets(grid), access_tokens, *snapshot_assets()],
         asset_checks=TOKEN_CHECKS,
+        jobs=[forget_accounts],
         sensors=[new_connections, requested_syncs, deletions],
         schedules=[*stream_schedules(), token_refresh, grid_checks],
         resources={"pipeline": pipeline},

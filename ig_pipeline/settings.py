@@ -90,10 +90,10 @@ class Settings(BaseModel):
         description="Hosts media files may come from, with their subdomains, comma-separated.",
     )
     rewrite_after_deletion: bool = Field(
-        True,
+        False,
         description=(
-            "After a deletion write PostgreSQL's tables anew, each locked meanwhile. false: plain VACUUM, and deleted "
-            "bytes lie in the files' free space until it is used again."
+            "After a deletion rewrite PostgreSQL's tables (VACUUM FULL), each locked meanwhile. false: plain VACUUM; "
+            "no query finds deleted rows, their bytes lie in the files' free space until it is used again."
         ),
     )
     web_host: str = Field(

@@ -6,6 +6,7 @@
 import json
 import shutil
 import sys
+import sysconfig
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ def start_dagster(
     # Behind a gate of ours: Dagster's own server takes orders from any web page that is open beside it.
     web = [python, "-m", "ig_pipeline.dagster_ui", "--host", host, "--port", str(port), *located]
     children.start("webserver", web, env=env, folder=home)
-    children.start("daemon", [python, "-m", "dagster._daemon", "run", *located], env=env, folder=home)
+    daemon = str(Path(sysconfig.get_path("scripts")) / "dagster-daemon")
+    children.start("daemon", [daemon, "run", *located], env=env, folder=home)
     address = local_address(host, port)
     children.wait_until(lambda: _is_loaded(address, settings.admin_token), "Dagster's UI", within=_START_SECONDS)
     return address

@@ -1,6 +1,6 @@
 """`ig-pipeline connections export|forget`: all that is held about a person, and its end.
 
-Thin: what is held is `storage.user_data`'s to know, how it ends `defs.deletions`'.
+Thin: what is held is `storage.user_data`'s to know, how it ends `defs.erasure`'.
 """
 
 import click
@@ -13,7 +13,6 @@ from ig_pipeline.settings import load_settings
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
 
 
 @click.command("export")
@@ -48,25 +47,27 @@ def forget(email: str, account: str | None, yes: bool) -> None:
     with open_database(settings) as engine:
         with reading(engine) as db:
             mine = [item for item in list_connections(db, email=email) if account in (None, item.account_key)]
-        if not mine:
+            held = account is None and user_data.is_held(db, email)
+        if not mine and not held:
             raise CommandError(f"{email} has no such connection. `ig-pipeline connections list` shows them.")
-        names = ", ".join(item.account_key for item in mine)
+        names = ", ".join(item.account_key for item in mine) or "what is left of a login"
         if not yes:
             click.confirm(f"Erase {names} of {shown(email)} for good?", abort=True)
         with engine.begin() as db:
-            deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now())
+            whole = email if account is None else None
+            deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now(), email=whole)
     # Dagster takes a second to import, and only this command of the group needs it.
-    from ig_pipeline.defs.deletions import carry_out  # noqa: PLC0415
+    from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415
     from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415
     from ig_pipeline.defs.resources import Pipeline  # noqa: PLC0415
 
     with dagster_instance(settings) as instance:
-        try:
-            done = carry_out(Pipeline(settings_of=lambda: settings), instance, [deletion])
-        except ScrubbingWaitsError as error:
-            click.echo(f"Erased. {error} `up` does the rest. Confirmation code: {deletion.code}")
-            return
-    if done:
-        click.echo(f"Erased. Confirmation code: {deletion.code}")
-    else:
+        pipeline = Pipeline(settings_of=lambda: settings)
+        outcome = carry_out(pipeline, instance, owner=f"command line {deletion.code}", code=deletion.code)
+    if outcome is None or outcome.waiting:
         click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")
+    elif outcome.held_up or outcome.left:
+        rest = " ".join(said for said in (outcome.held_up, outcome.left) if said)
+        click.echo(f"Erased. {rest} `up` does the rest. Confirmation code: {deletion.code}")
+    else:
+        click.echo(f"Erased. Confirmation code: {deletion.code}")

@@ -11,14 +11,12 @@ from pathlib import Path
 import click
 import uvicorn
 from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._utils.log import configure_loggers
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 from starlette.types import ASGIApp
 
 from ig_pipeline.clock import utc_now
+from ig_pipeline.dagster_internals.workspace import configure_loggers, open_workspace
 from ig_pipeline.dagster_ui.gate import Gate
 from ig_pipeline.dagster_ui.sign_in import TokenSignIn
 from ig_pipeline.settings import Settings, load_settings
@@ -64,11 +62,10 @@ def gated(app: ASGIApp, settings: Settings, *, host: str, port: int) -> Iterator
 def main(host: str, port: int, workspace: Path) -> None:
     """Serve Dagster's UI for the instance in DAGSTER_HOME until a signal."""
     settings = load_settings(env_file=None)
-    configure_loggers(formatter="colored", log_level="INFO")
+    configure_loggers()
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_S, _MAX_OVERFLOW)
-        target = WorkspaceFileTarget([str(workspace)])
-        with WorkspaceProcessContext(instance, target, version=__version__) as context:
+        with open_workspace(instance, workspace, version=__version__) as context:
             app = create_app_from_workspace_process_context(context, "", _LIVE_DATA_POLL_MS)
             with gated(app, settings, host=host, port=port) as behind_the_gate:
                 logging.getLogger("dagster-webserver").info("Serving Dagster's UI on %s:%d", host, port)

@@ -1,98 +1,60 @@
-"""The sensor that finishes deletions: files, cells and what is left of the rows, then the tombstone.
+"""The run that finishes deletions (files, cells, what is left of the rows, then the tombstone) and its sensor.
 
 The web service has ended syncing and deleted the history in the transaction that answered; this needs Dagster's
-storage and the media store, which it never touches.
+storage and the media store, which it never touches. One process at a time does it, be it a run or the command line.
 """
-
-import threading
-from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ig_pipeline.defs.forgetting import forget, scrub_dagster, under_way
-from ig_pipeline.defs.insights import GRID_ASSETS
-from ig_pipeline.defs.names import Names
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.tokens import access_tokens
-from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.storage import deletion_requests, user_data
-from ig_pipeline.storage.deletion_requests import DeletionRequest
-from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
-from ig_pipeline.sync.media_files.erasing import erase_files
-from ig_pipeline.sync.registry import streams
+from ig_pipeline.defs.run_requests import UNFINISHED, runs_matching
+from ig_pipeline.storage import deletion_requests, leases
 
-# Somebody may be looking at the deletion's page; runs last minutes, so looking more often finishes nothing sooner.
+# Whoever asked may be looking at the deletion's page; a run's start takes seconds.
 INTERVAL_SECONDS = 10
-# Writing a table anew keeps others from it: not tried again and again while somebody uses it.
-_SCRUB_AGAIN = timedelta(minutes=5)
 
-_OURS = [access_tokens.key, *(dg.AssetKey(stream.name) for stream in streams())]
 
-# A tick that takes longer than Dagster waits for it (a minute) goes on in this process; the next one must not join in.
-_one_at_a_time = threading.Lock()
+@dg.op(out=dg.Out(dg.Nothing), description="Erases what is left of accounts whose owners asked to be forgotten.")
+def erase_accounts(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
+    """Carry out what is due. Its own record names no one."""
+    from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415 - it knows Dagster's private parts
+
+    # A run that the daemon starts again after its process died goes on with the lease of the first.
+    outcome = carry_out(pipeline, context.instance, owner=context.run.root_run_id or context.run.run_id)
+    sentence = outcome.sentence if outcome else "Another process is at it."
+    (context.log.warning if outcome and outcome.left else context.log.info)(sentence)
+    context.add_output_metadata({"result": sentence})
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Finishes deletions; launched by the sensor `deletions`.")
+def forget_accounts() -> None:
+    """One step."""
+    erase_accounts()
 
 
 @dg.sensor(
-    asset_selection=GRID_ASSETS,
+    job=forget_accounts,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Rows of `deletion_requests` are carried out: files, cells, runs and the account's key go for good.",
 )
-def deletions(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
-    """Carry out what waits, as soon as no run over the account is under way. Its own record names nobody."""
+def deletions(
+    context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run, one at a time, when a deletion is due over whose accounts no other run is under way."""
+    now = pipeline.clock()
     with pipeline.reading() as db:
-        waiting = deletion_requests.waiting(db)
+        waiting, due = deletion_requests.waiting(db), deletion_requests.due(db, now=now)
+        at_it = leases.is_taken(db, leases.DELETIONS, now=now)
     if not waiting:
-        return dg.SkipReason("Nobody asked to be forgotten.")
-    if context.cursor and pipeline.clock() < datetime.fromisoformat(context.cursor):
-        return dg.SkipReason(f"{len(waiting)} deletions wait until files can be written anew, at {context.cursor}.")
-    if not _one_at_a_time.acquire(blocking=False):
+        return dg.SkipReason("No one asked to be forgotten.")
+    ours = dg.RunsFilter(job_name=forget_accounts.name, statuses=UNFINISHED)
+    if at_it or any(True for _ in runs_matching(context.instance, ours)):
         return dg.SkipReason(f"{len(waiting)} deletions are under way.")
-    try:
-        done = carry_out(pipeline, context.instance, waiting)
-    except ScrubbingWaitsError as error:
-        context.update_cursor((pipeline.clock() + _SCRUB_AGAIN).isoformat())
-        return dg.SkipReason(f"Everything is erased; {error}")
-    finally:
-        _one_at_a_time.release()
-    return dg.SkipReason(f"{done} deletions are done, {len(waiting) - done} wait for runs of their accounts.")
+    if not due:
+        return dg.SkipReason(f"{len(waiting)} deletions are tried again later.")
+    from ig_pipeline.defs.erasure import is_in_use  # noqa: PLC0415 - as above
 
-
-def carry_out(pipeline: Pipeline, instance: dg.DagsterInstance | None, waiting: Sequence[DeletionRequest]) -> int:
-    """Erase and scrub; how many are done. Those with a run of their accounts under way are left for later.
-
-    Files first, while rows still lead to them; then Dagster; then the rows, and with them the names in the request.
-    At last the files of the databases, where deleted rows lie on. Each step may be repeated after a crash.
-    Raises `ScrubbingWaitsError`, `StoreError`.
-    """
-    erased = [deletion for deletion in waiting if not deletion.targets or _erase(pipeline, instance, deletion)]
-    if erased:
-        rewrite = pipeline.settings.rewrite_after_deletion
-        if instance is not None:
-            scrub_dagster(instance, rewrite=rewrite)
-        pipeline.scrub(rewrite=rewrite)
-    with pipeline.writing() as db:
-        for deletion in erased:
-            deletion_requests.done(db, deletion, now=pipeline.clock())
-    return len(erased)
-
-
-def _erase(pipeline: Pipeline, instance: dg.DagsterInstance | None, deletion: DeletionRequest) -> bool:
-    with pipeline.reading() as db:
-        names = Names({target.account_key for target in deletion.targets}, deletion_requests.names_of(db, deletion))
-    if instance is not None and under_way(instance, names, _OURS):
-        return False
-    erased: dict[str, int] = {}
-    store = open_store(pipeline.settings)
-    for target in deletion.targets:
-        erased["files"] = erased.get("files", 0) + erase_files(pipeline.writing, store, target.u_id, target.account_id)
-    if instance is not None:
-        erased["cells"] = forget(instance, names)
-    with pipeline.writing() as db:
-        for target in deletion.targets:
-            rows = user_data.erase_known(db, target.u_id, target.account_id, target.account_key, target.email)
-            for name, count in rows.items():
-                erased[name] = erased.get(name, 0) + count
-        deletion_requests.unname(db, deletion, erased)
-    return True
+    if not any(not is_in_use(pipeline, context.instance, deletion) for deletion in due):
+        return dg.SkipReason(f"{len(waiting)} deletions wait for runs of their accounts.")
+    return dg.RunRequest()

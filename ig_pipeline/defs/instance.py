@@ -7,6 +7,7 @@ import click
 import dagster as dg
 
 from ig_pipeline.defs.insights import POOL
+from ig_pipeline.defs.run_requests import runs_matching
 from ig_pipeline.settings import load_settings
 
 _UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -28,7 +29,7 @@ def prepare(instance: dg.DagsterInstance, *, embedded: bool) -> list[str]:
 
 def reap(instance: dg.DagsterInstance) -> list[str]:
     """Fail every unfinished run; a failure without a failed step is what `run_retries` starts again."""
-    dead = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
+    dead = list(runs_matching(instance, dg.RunsFilter(statuses=_UNFINISHED)))
     for run in dead:
         instance.report_run_failed(run, "Its process ended with the machine or with an earlier `ig-pipeline up`.")
     return [f"Run {run.run_id} had been left unfinished; it starts again." for run in dead]

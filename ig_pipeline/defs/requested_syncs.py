@@ -48,7 +48,7 @@ def new_connections(
     for batch in asked:
         for key in batch.account_keys & connected.keys():
             days = len(batch.window.days)
-            context.log.info(f"[SYNC] Running initial {days}-day IG backfill for {connected[key].email}")
+            context.log.info(f"[SYNC] Running initial {days}-day IG backfill for {key}")
     if not asked and not missing:
         return dg.SkipReason(f"Nothing new: {len(connected)} accounts are connected.")
     return dg.SensorResult(

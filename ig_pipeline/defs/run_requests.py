@@ -1,6 +1,6 @@
 """Rectangles as run requests, and the tags that tell which batch of requests a run answers, and for whom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -16,6 +16,17 @@ OPTIONS_TAG = "ig_pipeline/options"
 PERSON_TAG = "ig_pipeline/asked_by_a_person"
 """On a run that answers a person's request: what earlier runs learnt to be absent is asked for all the same."""
 
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Statuses of a run that may still write."""
+
+# Runs read at once.
+_PAGE = 200
 # Dagster's own, on runs that nobody launched by hand; a retry of the daemon's has a number.
 _BY_ITSELF = ("dagster/sensor_name", "dagster/schedule_name")
 _PARENT, _RETRY_NUMBER = "dagster/parent_run_id", "dagster/retry_number"
@@ -40,6 +51,16 @@ def is_by_a_person(run: dg.DagsterRun) -> bool:
     """Whether a person asked for the run: by a request, in the UI, or by running one again there."""
     again = _PARENT in run.tags and _RETRY_NUMBER not in run.tags
     return PERSON_TAG in run.tags or again or not any(name in run.tags for name in _BY_ITSELF)
+
+
+def runs_matching(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.DagsterRun]:
+    """The runs that `filters` admits, newest first, read page by page."""
+    last: str | None = None
+    while page := instance.get_runs(filters=filters, cursor=last, limit=_PAGE):
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1].run_id
 
 
 def starts_again(run: dg.DagsterRun) -> bool:

@@ -5,16 +5,17 @@ The caller's transaction ends syncing and deletes what it can; files and Dagster
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection, disconnect, list_connections, lock
 from ig_pipeline.storage.tables import deletion_requests as table
-from ig_pipeline.storage.user_data import erase_account
+from ig_pipeline.storage.tables import instagram_sync_logs, media_backfills
+from ig_pipeline.storage.user_data import erase_account, erase_person
 
 Origin = Literal["admin", "meta", "command_line"]
 REQUESTED, DONE = "requested", "done"
@@ -26,7 +27,10 @@ _LENGTH = 16
 
 @dataclass(frozen=True)
 class Target:
-    """One account to forget; its user goes too when this was their last one."""
+    """One account to forget; its user goes too when this was their last one.
+
+    `run_ids`: runs that the ledger, which is gone, knew to have written about it.
+    """
 
     connection_id: int
     u_id: int
@@ -34,6 +38,7 @@ class Target:
     account_id: str
     account_key: str
     username: str = ""
+    run_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,16 @@ class DeletionRequest:
     targets: tuple[Target, ...]
     erased: Mapping[str, int]
     requested_at: datetime
+    not_before: datetime | None
     completed_at: datetime | None
 
 
-def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Origin, now: datetime) -> DeletionRequest:
-    """Stop syncing, destroy the tokens, delete the history, and queue the rest. Without connections: done at once.
+def request(
+    db: sa.Connection, connections: Sequence[Connection], *, origin: Origin, now: datetime, email: str | None = None
+) -> DeletionRequest:
+    """Stop syncing, destroy the tokens, delete the history, and queue the rest. With nothing to delete: done at once.
 
+    `email`: of a person who wants to be forgotten altogether; the logins they only began go too.
     Who asks again while it is under way gets the request that is there.
     """
     for connection in connections:
@@ -65,9 +74,10 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
     if connections and not new:
         return asked[connections[0].id]
     targets: list[Target] = []
-    erased: dict[str, int] = {}
+    erased = erase_person(db, email) if email else {}
     for connection in new:
         disconnect(db, connection.id, now=now)
+        run_ids = _runs_about(db, connection)
         _add(erased, erase_account(db, connection))
         targets.append(
             Target(
@@ -77,16 +87,17 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
                 connection.account_id,
                 connection.account_key,
                 connection.username,
+                run_ids,
             )
         )
     values = {
         "code": new_code(),
         "origin": origin,
-        "status": REQUESTED if targets else DONE,
+        "status": REQUESTED if targets or erased else DONE,
         "targets": [asdict(target) for target in targets],
         "erased": erased,
         "requested_at": now,
-        "completed_at": None if targets else now,
+        "completed_at": None if targets or erased else now,
     }
     made = db.execute(sa.insert(table).values(values).returning(table.c.id)).scalar_one()
     return _one(db, table.c.id == made)
@@ -95,6 +106,19 @@ def request(db: sa.Connection, connections: Sequence[Connection], *, origin: Ori
 def waiting(db: sa.Connection) -> list[DeletionRequest]:
     """Requests that are not completed, oldest first."""
     return _select(db, table.c.status == REQUESTED)
+
+
+def due(db: sa.Connection, *, now: datetime) -> list[DeletionRequest]:
+    """Those of them that need not wait any longer."""
+    return _select(
+        db, sa.and_(table.c.status == REQUESTED, sa.or_(table.c.not_before.is_(None), table.c.not_before <= now))
+    )
+
+
+def defer(db: sa.Connection, deletions: Collection[DeletionRequest], *, until: datetime) -> None:
+    """Leave what is not completed of `deletions` until then."""
+    ids = [deletion.id for deletion in deletions]
+    db.execute(sa.update(table).where(table.c.id.in_(ids), table.c.status == REQUESTED).values(not_before=until))
 
 
 def by_code(db: sa.Connection, code: str) -> DeletionRequest | None:
@@ -152,7 +176,17 @@ def _one(db: sa.Connection, condition: sa.ColumnElement[bool]) -> DeletionReques
 
 def _select(db: sa.Connection, condition: sa.ColumnElement[bool]) -> list[DeletionRequest]:
     rows = db.execute(sa.select(table).where(condition).order_by(table.c.id))
-    return [
-        DeletionRequest(**{**row._mapping, "targets": tuple(Target(**target) for target in row.targets)})
-        for row in rows
-    ]
+    return [DeletionRequest(**{**row._mapping, "targets": tuple(map(_target, row.targets))}) for row in rows]
+
+
+def _target(stored: Mapping[str, Any]) -> Target:
+    return Target(**{**stored, "run_ids": tuple(stored.get("run_ids", ()))})
+
+
+def _runs_about(db: sa.Connection, connection: Connection) -> tuple[str, ...]:
+    """Ids of the runs that wrote about an account, Dagster's and the command line's."""
+    found: set[str] = set()
+    for ledger in (instagram_sync_logs, media_backfills):
+        mine = ledger.c.u_id == connection.u_id, ledger.c.account_id == connection.account_id
+        found.update(db.execute(sa.select(ledger.c.run_id).where(*mine).distinct()).scalars())
+    return tuple(sorted(found))

@@ -8,12 +8,7 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, STORY_METRICS
 from ig_pipeline.storage.column_types import BigKey, UtcDateTime
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
+NAMING = {kind: f"{kind}_%(table_name)s_%(column_0_name)s" for kind in ("ix", "uq", "fk")} | {"pk": "pk_%(table_name)s"}
 
 metadata = sa.MetaData(naming_convention=NAMING)
 
@@ -295,8 +290,17 @@ deletion_requests = sa.Table(
     sa.Column("targets", sa.JSON, nullable=False),
     sa.Column("erased", sa.JSON, nullable=False),
     sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("not_before", UtcDateTime),
     sa.Column("completed_at", UtcDateTime),
     sa.Index(None, "status"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
 )
 
 graph_calls = sa.Table(
@@ -343,10 +347,9 @@ stories = account_table(
     sa.Index(None, "account_id", "date"),
 )
 
-# An id lives on outside its row: in the tags and keys of Dagster's runs, in a ciphertext, in the name of a folder. What
-# is made after a row is gone must not be taken for it. PostgreSQL's sequences only go forward; SQLite numbers rows from
-# the highest that is left, unless its table is declared with AUTOINCREMENT. A migration that replaces a table
-# (`recreate`) has to say so again: `table_kwargs={"sqlite_autoincrement": True}`.
+# An id lives on outside its row (in tags of Dagster's runs, a ciphertext, a folder's name): what is made after a row is
+# gone must not be taken for it. PostgreSQL's sequences only go forward; SQLite numbers rows from the highest that is
+# left, unless AUTOINCREMENT is declared, which a migration with `recreate` repeats in its `table_kwargs`.
 for _table in metadata.tables.values():
     if _table.autoincrement_column is not None:
         _table.dialect_options["sqlite"]["autoincrement"] = True

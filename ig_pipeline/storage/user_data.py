@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ig_pipeline.storage.connections import Connection, list_connections
-from ig_pipeline.storage.tables import metadata, oauth_states, user_tokens, users
+from ig_pipeline.storage.tables import meta_people, metadata, oauth_states, user_tokens, users
 
 Json = dict[str, Any]
 
@@ -37,21 +37,27 @@ def tables_of(db: sa.Connection) -> list[sa.Table]:
 
 
 def export(db: sa.Connection, email: str) -> Json | None:
-    """Every row about the person behind `email`, by table, without secrets. None: nobody has this email."""
+    """Every row about the person behind `email`, by table, without secrets. None: nothing is held about them."""
     email = email.strip().lower()
-    u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
-    if u_id is None:
+    if not is_held(db, email):
         return None
-    keys = [connection.account_key for connection in list_connections(db, email=email)]
+    u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
+    connections = list_connections(db, email=email)
     tables: dict[str, list[Json]] = {}
     for table in tables_of(db):
-        condition = _about_person(table, u_id, email, keys)
+        condition = _about_person(table, u_id, email, connections)
         if condition is None:
             continue
         shown = [column for column in table.columns if column.name not in _SECRETS]
         rows = db.execute(sa.select(*shown).where(condition).order_by(*table.primary_key.columns))
         tables[table.name] = [{name: _plain(value) for name, value in row._mapping.items()} for row in rows]
     return {"email": email, "tables": tables}
+
+
+def is_held(db: sa.Connection, email: str) -> bool:
+    """Whether anything is held about `email`: a user, or a login that was only begun."""
+    found = (sa.select(table.c.email).where(table.c.email == email.strip().lower()) for table in (users, oauth_states))
+    return any(db.execute(statement).first() for statement in found)
 
 
 def erase_account(db: sa.Connection, connection: Connection) -> dict[str, int]:
@@ -62,7 +68,7 @@ def erase_account(db: sa.Connection, connection: Connection) -> dict[str, int]:
 def erase_known(db: sa.Connection, u_id: int, account_id: str, account_key: str, email: str) -> dict[str, int]:
     """Delete whatever is left of an account, and its user when it was their last one; table → rows."""
     erased = _erase(db, u_id, account_id, account_key, keep=set())
-    for name, count in erase_person(db, u_id, email).items():
+    for name, count in erase_person(db, email).items():
         erased[name] = erased.get(name, 0) + count
     return erased
 
@@ -79,19 +85,24 @@ def _erase(db: sa.Connection, u_id: int, account_id: str, account_key: str, *, k
     return erased
 
 
-def erase_person(db: sa.Connection, u_id: int, email: str) -> dict[str, int]:
-    """Delete the user and what is left of them, once they have no account any more; table → rows."""
+def erase_person(db: sa.Connection, email: str) -> dict[str, int]:
+    """Delete the logins a person began, and their user once it has no account any more; table → rows."""
+    email = email.strip().lower()
     states = db.execute(sa.delete(oauth_states).where(oauth_states.c.email == email)).rowcount
-    remaining = sa.select(user_tokens.c.id).where(user_tokens.c.u_id == u_id).exists()
-    person = db.execute(sa.delete(users).where(users.c.u_id == u_id, ~remaining)).rowcount
+    remaining = sa.select(user_tokens.c.id).where(user_tokens.c.u_id == users.c.u_id).exists()
+    person = db.execute(sa.delete(users).where(users.c.email == email, ~remaining)).rowcount
     return {name: count for name, count in (("oauth_states", states), ("users", person)) if count}
 
 
-def _about_person(table: sa.Table, u_id: int, email: str, keys: Sequence[str]) -> sa.ColumnElement[bool] | None:
+def _about_person(
+    table: sa.Table, u_id: int | None, email: str, connections: Sequence[Connection]
+) -> sa.ColumnElement[bool] | None:
     if "u_id" in table.c:
         return table.c.u_id == u_id
     if "account_key" in table.c:
-        return table.c.account_key.in_(keys)
+        return table.c.account_key.in_([connection.account_key for connection in connections])
+    if table is meta_people:
+        return table.c.connection_id.in_([connection.id for connection in connections])
     if table is oauth_states:
         return table.c.email == email
     return None

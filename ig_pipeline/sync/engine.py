@@ -85,7 +85,7 @@ async def sync_account_days(
     async def fill(session: AccountSession, days: Sequence[date], emit: Emit) -> None:
         connection = session.connection
         if (days[0], days[-1]) == (connection.initial_backfill_first, connection.initial_backfill_last):
-            logger.info("[SYNC] Running initial %d-day IG backfill for %s", len(days), connection.email)
+            logger.info("[SYNC] Running initial %d-day IG backfill for %s", len(days), connection.account_key)
         account = AccountSync(session, streams=streams, emit=emit)
         newest = last_complete_day(session.now())
         future = [day for day in days if day > newest]

@@ -90,7 +90,8 @@ class Deployment:
         (daemon,) = (
             process
             for process in psutil.Process().children(recursive=True)
-            if process.status() != psutil.STATUS_ZOMBIE and "dagster._daemon" in process.cmdline()
+            if process.status() != psutil.STATUS_ZOMBIE
+            and any(word.endswith("dagster-daemon") for word in process.cmdline())
         )
         self._daemon = daemon.cmdline(), daemon.environ()
         daemon.kill()
@@ -161,6 +162,17 @@ class Deployment:
         assert answer.status_code == 202, answer.text
         (request,) = answer.json()["requests"]
         return int(request["id"])
+
+    def forget(self, email: str) -> None:
+        """An admin has a person forgotten, and waits for it."""
+        answer = httpx.delete(self._url("/v1/users"), params={"email": email}, headers=ADMIN, timeout=30)
+        assert answer.status_code == 202, answer.text
+        code = answer.json()["confirmation_code"]
+        wait_for(
+            lambda: self.ask("/v1/deletions", code=code)["status"] == "done",
+            what=f"the deletion of {email}",
+            seconds=PATIENCE_S,
+        )
 
     def request(self, number: int) -> dict[str, Any]:
         """What became of it."""

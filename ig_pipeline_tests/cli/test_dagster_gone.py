@@ -19,7 +19,7 @@ def test_a_consent_brings_thirty_days_and_what_is_asked_for_while_dagster_is_gon
         first, *others = [account["username"] for account in site.meta("accounts")]
         site.start_dagster()
         email = site.connect(first)
-        line = f"[SYNC] Running initial 30-day IG backfill for {email}"
+        line = f"[SYNC] Running initial 30-day IG backfill for {first}"
         wait_for(lambda: line in site.lines["web"], what="the log line")
         site.days_of(email)
         month = site.ask("/v1/metrics/timeline/month", email=email, days=30)["timeline"]
@@ -40,3 +40,12 @@ def test_a_consent_brings_thirty_days_and_what_is_asked_for_while_dagster_is_gon
         assert before == month[:-1]
         assert corrected["date"] == month[-1]["date"] == yesterday.isoformat()
         assert corrected["reach"] == pytest.approx(1.4 * month[-1]["reach"], rel=0.01)
+
+        # The first one wants to be forgotten: one run of Dagster's does it, and the others' runs are there.
+        before_it = {run.run_id for run in site.runs() if first not in str(run.tags)}
+        site.forget(email)
+        site.idle()
+        after = site.runs()
+        assert [run.status.value for run in after if run.job_name == "forget_accounts"] == ["SUCCESS"]
+        assert before_it <= {run.run_id for run in after}
+        assert not [run for run in after if first in str(run.tags)]

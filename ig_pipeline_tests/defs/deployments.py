@@ -1,8 +1,9 @@
 """A whole deployment on its real storages: the engine, Dagster on SQLite or PostgreSQL, media in a folder or S3."""
 
+import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._core.scheduler.instigation import DynamicPartitionsRequestResult, TickData, TickStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
 from pydantic import SecretStr
 
@@ -105,17 +106,31 @@ class Deployment:
                 instigator_origin_id="new_connections",
                 instigator_name="new_connections",
                 instigator_type=InstigatorType.SENSOR,
-                status=TickStatus.SKIPPED,
+                status=TickStatus.SUCCESS,
                 timestamp=self.small.clock().timestamp(),
                 selector_id="new_connections",
                 log_key=log_key,
-                skip_reason=f"Nothing new but {account_key}.",
+                run_ids=[],
+                dynamic_partitions_request_results=[
+                    DynamicPartitionsRequestResult(str(ACCOUNTS.name), [account_key], None, [])
+                ],
             )
         )
 
     def tick(self) -> str:
-        """A tick of the sensor `deletions`; what it says."""
-        return self._evaluate("deletions").skip_message or ""
+        """A tick of the sensor `deletions` and the run that it asks for; what either says."""
+        asked = self._evaluate("deletions")
+        if not asked.run_requests:
+            return asked.skip_message or ""
+        job = self.definitions.resolve_job_def("forget_accounts")
+        try:
+            run = job.execute_in_process(instance=self.instance)
+        except BaseException:  # as the daemon does when it notices that the process is gone
+            for left in self.instance.get_runs(filters=dg.RunsFilter(job_name=job.name), limit=1):
+                self.instance.report_run_failed(left)
+            raise
+        (ended,) = (event for event in run.all_events if event.is_successful_output)
+        return str(ended.step_output_data.metadata["result"].value)
 
     def run_what_is_requested(self) -> list[dg.ExecuteInProcessResult]:
         """A tick of the sensor `requested_syncs`, and the runs that it asks for."""
@@ -154,6 +169,19 @@ class Deployment:
             found[asset] = green, red, shown
         return found
 
+    def run_body(self, run_id: str) -> str:
+        """A run as Dagster's SQLite stores it."""
+        (body,) = self._rows("history/runs.db", "select run_body from runs where run_id = ?", run_id)
+        return str(body[0])
+
+    def ticks(self) -> list[Any]:
+        """Ticks as Dagster's SQLite stores them."""
+        return self._rows("schedules/schedules.db", "select id, tick_body from job_ticks order by id")
+
+    def _rows(self, file: str, query: str, *values: str) -> list[Any]:
+        with closing(sqlite3.connect(self.folder / "data" / "dagster" / file)) as db:
+            return db.execute(query, values).fetchall()
+
     def found(self, *words: str) -> list[str]:
         """Where any of the words is, in whatever spelling."""
         store = open_store(self.small.settings)
@@ -182,8 +210,10 @@ def words_of(account: Account, *, token: str) -> list[str]:
 
 
 @contextmanager
-def deployment(request: pytest.FixtureRequest, kind: str, folder: Path, *accounts: Account) -> Iterator[Deployment]:
-    """`kind`: sqlite (and a folder for media) or postgresql (and S3)."""
+def deployment(
+    request: pytest.FixtureRequest, kind: str, folder: Path, *accounts: Account, rewrite: bool = True
+) -> Iterator[Deployment]:
+    """`kind`: sqlite (and a folder for media) or postgresql (and S3). `rewrite`: no bytes are left in its files."""
     patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     server: PostgresServer | None = None
     settings: dict[str, Any] = {"first_day": date(2026, 11, 1)}
@@ -195,6 +225,7 @@ def deployment(request: pytest.FixtureRequest, kind: str, folder: Path, *account
         urls = [server.create(), server.create()]
         url = SecretStr(urls[0])
         settings["dagster_database_url"] = SecretStr(urls[1])
+        settings["rewrite_after_deletion"] = rewrite
         settings["media_url"] = f"s3://{_bucket(request, patch)}"
     migrate(open_engine(url))
     with small_world(url, folder / "data", world=World(given=accounts), **settings) as small:

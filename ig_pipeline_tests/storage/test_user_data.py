@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ig_pipeline.storage import connections, daily_metrics, deletion_requests, media_items, oauth_states, sync_requests
+from ig_pipeline.storage import (
+    connections,
+    daily_metrics,
+    deletion_requests,
+    media_items,
+    meta_people,
+    oauth_states,
+    sync_requests,
+)
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.scrubbing import scrub
@@ -194,3 +202,41 @@ def test_a_table_that_no_module_of_this_process_declares_is_exported_and_erased_
     forget(database, gone)
     with reading(database) as db:
         assert db.execute(sa.select(unknown.c.u_id)).scalars().all() == [stays.u_id]
+
+
+def test_who_only_began_a_login_is_exported_and_forgotten(database: sa.Engine) -> None:
+    with database.begin() as db:
+        connect(db, "stays@b.example", "17841400000000001", "stays.studio")
+        oauth_states.start(db, state="s", browser="b", email="began@b.example", login="facebook", now=NOW)
+        oauth_states.start(db, state="t", browser="c", email="stays@b.example", login="facebook", now=NOW)
+        connections.user_of(db, "user@b.example", now=NOW)  # a user without an account
+    with reading(database) as db:
+        found = export(db, "Began@b.example ")
+    assert found is not None
+    assert [row["email"] for row in found["tables"]["oauth_states"]] == ["began@b.example"]
+    for email, erased in (("began@b.example", {"oauth_states": 1}), ("user@b.example", {"users": 1})):
+        with database.begin() as db:
+            asked = deletion_requests.request(db, [], origin="admin", now=NOW, email=email)
+        assert (asked.targets, asked.erased) == ((), erased)
+        assert asked.status == "requested", "its bytes still lie in the file"
+    assert list(rows_that_name(database, ("began@", "user@"))) == []
+    with reading(database) as db:
+        assert export(db, "began@b.example") is None
+        kept = export(db, "stays@b.example")
+    assert kept is not None
+    assert len(kept["tables"]["oauth_states"]) == 1
+
+
+def test_the_ids_by_which_meta_names_a_person_are_exported_and_erased(database: sa.Engine) -> None:
+    with database.begin() as db:
+        gone = connect(db, "a@b.example", "17841400000000001", "first.studio")
+        stays = connect(db, "c@d.example", "17841400000000002", "second.studio")
+        for owner, person in ((gone, "person-gone"), (stays, "person-stays")):
+            meta_people.remember(db, owner.id, [person])
+    with reading(database) as db:
+        found = export(db, gone.email)
+    assert found is not None
+    assert [row["person_id"] for row in found["tables"]["meta_people"]] == ["person-gone"]
+    forget(database, gone)
+    assert list(rows_that_name(database, ("person-gone",))) == []
+    assert len(list(rows_that_name(database, ("person-stays",)))) == 1

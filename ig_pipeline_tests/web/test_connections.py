@@ -27,7 +27,8 @@ def test_consent_stores_user_token_and_account_and_starts_the_backfill(
         answer = door.connect(EMAIL, who)
     assert answer.status_code == 200
     assert answer.json() == {"connected": True, "provider": "instagram", "backfill_started": True}
-    assert f"[SYNC] Running initial 30-day IG backfill for {EMAIL}" in caplog.text
+    assert f"[SYNC] Running initial 30-day IG backfill for {who}" in caplog.text
+    assert EMAIL not in caplog.text
     connection = small.connection(who)
     assert (connection.email, connection.account_id) == (EMAIL, small.world.accounts[0].id)
     assert (connection.status, connection.login) == ("connected", login)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ig_pipeline.cli.main import cli
-from ig_pipeline.defs.deletions import carry_out
+from ig_pipeline.defs.erasure import carry_out
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.simulator.accounts import Account
@@ -70,7 +70,7 @@ def test_the_deletion_callback_erases_what_the_command_line_connected(door: Fron
     with small.engine.connect() as db:
         waiting = deletion_requests.waiting(db)
     assert [target.account_id for request in waiting for target in request.targets] == [account.id]
-    carry_out(Pipeline(settings_of=lambda: door.settings, clock=small.clock), None, waiting)
+    carry_out(Pipeline(settings_of=lambda: door.settings, clock=small.clock), None, owner="a run")
     stored = everything_stored(small)
     assert code in stored
     assert [word for word in (EMAIL, account.username, account.id, person) if word in stored] == []

@@ -59,7 +59,7 @@ def ask_for_history(
     own = [request.id for request in waiting if request.requested_by not in BY_A_PERSON]
     if lapsed or not own:
         _begin_history(db, connection, instead_of=own, settings=settings, now=now)
-    log.info("[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.email)
+    log.info("[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.account_key)
     return True
 
 

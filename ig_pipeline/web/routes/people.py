@@ -56,9 +56,10 @@ def forget(
             for connection in list_connections(db, email=email)
             if account is None or connection.account_key == account
         ]
-        if not mine:
+        whole = email if account is None else None
+        if not mine and not (whole and user_data.is_held(db, whole)):
             raise Problem(404, "no_connection", "There is no such connection.", "Check the address and the account.")
-        deletion = deletion_requests.request(db, mine, origin="admin", now=services.clock())
+        deletion = deletion_requests.request(db, mine, origin="admin", now=services.clock(), email=whole)
     return deletion_state(deletion, services.settings)
 
 
