@@ -1,9 +1,11 @@
 """The database as it is opened, migrated and refused."""
 
+import multiprocessing
 import socket
 import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +35,7 @@ from ig_pipeline.storage.database import (
     open_engine,
     pending_migrations,
     reading,
+    shared_engine,
 )
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError, scrub
 from ig_pipeline.storage.tables import metadata
@@ -70,6 +73,44 @@ def test_migrations_make_no_table_that_gives_out_an_id_twice(database: sa.Engine
 def test_migrating_twice_changes_nothing(database: sa.Engine) -> None:
     migrate(database)
     assert pending_migrations(database) == []
+
+
+def test_threads_that_ask_at_once_share_one_engine(tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:///{tmp_path / 'new.db'}")
+    engines: set[sa.Engine] = set()
+    at_once(*[lambda: engines.add(shared_engine(url))] * 4)
+    (engine,) = engines
+    assert pending_migrations(engine) == []
+
+
+def test_a_forked_process_makes_its_own_engine_and_leaves_its_parents_connections_alone(postgres_url: str) -> None:
+    url = SecretStr(postgres_url)
+    engine = shared_engine(url)
+    backend = sa.text("select pg_backend_pid()")
+    with reading(engine) as db:
+        mine = db.execute(backend).scalar_one()
+    context = multiprocessing.get_context("fork")
+    told = context.SimpleQueue()
+
+    def ask() -> None:
+        own = shared_engine(url)
+        with reading(own) as db:
+            told.put((own is engine, db.execute(backend).scalar_one()))
+        own.dispose()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # this process has threads, and the child needs none of them
+        child = context.Process(target=ask)
+        child.start()
+    same, theirs = told.get()
+    child.join()
+    assert (same, child.exitcode) == (False, 0)
+    assert theirs != mine
+    with reading(engine) as db:
+        assert db.execute(backend).scalar_one() == mine
+    engine.dispose()
 
 
 def test_an_empty_database_lacks_every_migration(postgres_url: str) -> None:
