@@ -26,6 +26,25 @@ def _owner() -> sa.Column[int]:
     return sa.Column("u_id", BigKey, sa.ForeignKey("users.u_id", ondelete="CASCADE"), nullable=False)
 
 
+NEGATIVE = {
+    "instagram_insights": ("value",),
+    "metrics": ("reach", "engagement"),
+    "media_engagement": ("like_count", "comments_count", "saved", "engagement"),
+}
+"""Columns of which no value can be negative, by table."""
+
+
+def is_negative(table: str) -> sa.TextClause:
+    """The rows of which one of these columns is; written as in the index of such rows, or it would not be used."""
+    return sa.text(" or ".join(f"{name} < 0" for name in NEGATIVE[table]))
+
+
+def _negative(table: str) -> sa.Index:
+    """An index of impossible rows: empty as long as there are none, and then there is nothing to read."""
+    condition = is_negative(table)
+    return sa.Index(f"ix_{table}_negative", *NEGATIVE[table], postgresql_where=condition, sqlite_where=condition)
+
+
 users = sa.Table(
     "users",
     metadata,
@@ -78,6 +97,7 @@ instagram_insights = sa.Table(
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "metric", "end_time"),
     sa.Index(None, "account_id", "date"),
+    _negative("instagram_insights"),
 )
 
 metrics = sa.Table(
@@ -92,6 +112,7 @@ metrics = sa.Table(
     sa.Column("engagement", sa.BigInteger),
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "date", "source"),
+    _negative("metrics"),
 )
 
 _POST_NUMBERS = ("like_count", "comments_count", "saved", "reach", "views", "shares", "total_interactions")
@@ -103,6 +124,12 @@ def _post_numbers() -> list[sa.Column[int]]:
         sa.Column("engagement", sa.BigInteger, nullable=False),
     ]
 
+
+# Posts that have no insights because the account became professional later; written as in their index.
+BEFORE_CONVERSION = {
+    "postgresql": sa.text("absences ->> 'insights' = 'before_conversion'"),
+    "sqlite": sa.text("json_extract(absences, '$.insights') = 'before_conversion'"),
+}
 
 media_engagement = sa.Table(
     "media_engagement",
@@ -122,6 +149,13 @@ media_engagement = sa.Table(
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "media_id"),
     sa.Index(None, "account_id", "date"),
+    sa.Index(
+        "ix_media_engagement_converted",
+        *("u_id", "account_id", "posted_at"),
+        postgresql_where=BEFORE_CONVERSION["postgresql"],
+        sqlite_where=BEFORE_CONVERSION["sqlite"],
+    ),
+    _negative("media_engagement"),
 )
 
 media_engagement_snapshots = sa.Table(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.storage import sync_logs
 from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections
-from ig_pipeline.storage.tables import instagram_insights, media_engagement, metrics
+from ig_pipeline.storage.tables import NEGATIVE, instagram_insights, is_negative, metadata, metrics, user_tokens
 from ig_pipeline.sync.judgement import FIRST_BACKFILL_TAKES, NIGHT_IS_OVER
 from ig_pipeline.sync.plan import Window, initial_window, missing_days
 
@@ -59,16 +59,17 @@ def impossible_rows(db: sa.Connection, *, now: datetime) -> list[str]:
     """A sentence for each kind of row that cannot be true: a negative number, a day that has not ended."""
     today = instagram_day(now)
     findings = []
-    for table, columns in (
-        (instagram_insights, ["value"]),
-        (metrics, ["reach", "engagement"]),
-        (media_engagement, ["like_count", "comments_count", "saved", "engagement"]),
-    ):
-        for column in columns:
-            if count := _count(db, table, table.c[column] < 0):
-                findings.append(f"{count} rows of {table.name} have a negative {column}.")
+    for name, columns in NEGATIVE.items():
+        table = metadata.tables[name]
+        counts = [sa.func.count(sa.case((table.c[column] < 0, 1))) for column in columns]
+        found = db.execute(sa.select(*counts).select_from(table).where(is_negative(name))).one()
+        findings += [
+            f"{count} rows of {name} have a negative {column}."
+            for column, count in zip(columns, found, strict=True)
+            if count
+        ]
     for table in (instagram_insights, metrics):
-        if count := _count(db, table, table.c.date >= today):
+        if count := _of_days_from(db, table, today):
             findings.append(f"{count} rows of {table.name} are of days that have not ended (from {today}).")
     return findings
 
@@ -92,5 +93,8 @@ def _expected(connection: Connection, window: Window, now: datetime) -> Window |
     return expected if expected.first <= expected.last else None
 
 
-def _count(db: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
-    return int(db.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())
+def _of_days_from(db: sa.Connection, table: sa.Table, today: date) -> int:
+    """Rows of `today` or later, looked up account by account: that is what the indexes are by."""
+    mine = (table.c.u_id == user_tokens.c.u_id, table.c.account_id == user_tokens.c.account_id, table.c.date >= today)
+    ahead = sa.select(sa.func.count()).select_from(table).where(*mine).correlate(user_tokens).scalar_subquery()
+    return int(db.execute(sa.select(sa.func.coalesce(sa.func.sum(ahead), 0)).select_from(user_tokens)).scalar_one())

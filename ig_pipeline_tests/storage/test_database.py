@@ -184,6 +184,37 @@ def test_a_token_that_was_stored_without_an_end_is_one_whose_end_was_not_told(da
         assert compare_metadata(context, metadata) == []
 
 
+def test_a_snapshot_of_a_post_moves_to_the_instagram_day_of_its_observation(database: sa.Engine) -> None:
+    """What 0014 makes of snapshots that stood under the UTC day, there and back."""
+    before = ScriptDirectory.from_config(_alembic(None)).get_revision("0014").down_revision
+    taken = [
+        datetime(2026, 10, 30, 10, tzinfo=UTC),  # the 30th in Los Angeles
+        datetime(2026, 10, 31, 6, 59, tzinfo=UTC),  # the last minute of the 30th; the newer of the two stays
+        datetime(2026, 11, 1, 7, 30, tzinfo=UTC),  # the 1st, in summer time
+        datetime(2026, 11, 2, 7, 59, tzinfo=UTC),  # the last minute of the 1st, in winter time
+        datetime(2026, 11, 3, 7, 59, tzinfo=UTC),  # the last minute of the 2nd: where the one before stood
+        datetime(2026, 11, 4, 8, tzinfo=UTC),  # the first of the 4th
+    ]
+    columns = "u_id, account_id, media_id, observed_on, like_count, engagement, observed_at"
+    with _migrating(database) as db:
+        command.downgrade(_alembic(db), str(before))
+        db.execute(sa.text("insert into users (u_id, email, created_at) values (1, 'a@b.example', '2026-01-01 00:00')"))
+        for likes, at in enumerate(taken):
+            seen = f"'{at:%Y-%m-%d}', {likes}, {likes}, '{at:%Y-%m-%d %H:%M:%S.%f}'"
+            db.execute(sa.text(f"insert into media_engagement_snapshots ({columns}) values (1, '17', 'post', {seen})"))
+    migrate(database)
+    assert likes_by_day(database) == {"2026-10-30": 1, "2026-11-01": 3, "2026-11-02": 4, "2026-11-04": 5}
+    with _migrating(database) as db:
+        command.downgrade(_alembic(db), str(before))
+    assert likes_by_day(database) == {"2026-10-31": 1, "2026-11-02": 3, "2026-11-03": 4, "2026-11-04": 5}
+
+
+def likes_by_day(database: sa.Engine) -> dict[str, int]:
+    with reading(database) as db:
+        rows = db.execute(sa.text("select observed_on, like_count from media_engagement_snapshots"))
+        return {str(day): likes for day, likes in rows}
+
+
 def test_tables_of_a_newer_release_are_left_alone_with_a_sentence(database: sa.Engine) -> None:
     with database.begin() as db:
         db.execute(sa.text(f"update {VERSION_TABLE} set version_num = 'from_the_future'"))
