@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, load_settings
-from ig_pipeline.storage.database import migrate, open_engine, plain_errors, reading
+from ig_pipeline.storage.database import plain_errors, reading, shared_engine
 from ig_pipeline.storage.scrubbing import scrub
 from ig_pipeline.sync.engine import open_services, sync_account_days
 from ig_pipeline.sync.results import AccountDayResult
@@ -26,9 +26,6 @@ async def refresh_all(settings: Settings, clock: Clock) -> list[TokenResult]:
     """The vault, over every connected account."""
     async with open_services(settings, clock=clock) as services:
         return await refresh_tokens(services.engine, services.tokens)
-
-
-_engines: dict[str, sa.Engine] = {}
 
 
 @dataclass(frozen=True)
@@ -77,10 +74,4 @@ class Pipeline:
 
     def _engine(self) -> sa.Engine:
         """One engine per process and URL, its tables up to date: `dagster dev` in a fresh clone has no others."""
-        url = self.settings.effective_database_url
-        key = url.get_secret_value()
-        if key not in _engines:
-            engine = open_engine(url)
-            migrate(engine)
-            _engines[key] = engine
-        return _engines[key]
+        return shared_engine(self.settings.effective_database_url)

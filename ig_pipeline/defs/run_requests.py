@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from ig_pipeline.defs.partitions import range_tags
+from ig_pipeline.defs.partitions import ACCOUNT_TAG, RANGE_END, RANGE_START, cells_by_account, range_tags
 from ig_pipeline.sync.plan import Rectangle
 
 BATCH_TAG = "ig_pipeline/batch"
@@ -12,6 +12,12 @@ BATCH_TAG = "ig_pipeline/batch"
 
 OPTIONS_TAG = "ig_pipeline/options"
 """What a request says besides account and days, as JSON; assets that take options read it."""
+
+NIGHT_TAG = "ig_pipeline/night"
+"""On the runs of a night's tick; its value is the schedule's prefix and the night."""
+
+RUN_KEY = "dagster/run_key"
+"""Dagster's own, on runs that a schedule or sensor asked for."""
 
 PERSON_TAG = "ig_pipeline/asked_by_a_person"
 """On a run that answers a person's request: what earlier runs learnt to be absent is asked for all the same."""
@@ -39,12 +45,25 @@ def run_request(
 
     Without the assets' checks: they look at the whole grid and have a schedule of their own.
     """
-    return dg.RunRequest(
-        run_key=run_key,
-        asset_selection=list(assets),
-        asset_check_keys=[],
-        tags={**range_tags(rectangle), **(tags or {})},
-    )
+    return _request({**range_tags(rectangle), **(tags or {})}, assets, run_key)
+
+
+def same_request(run: dg.DagsterRun, *, assets: Sequence[dg.AssetKey]) -> dg.RunRequest:
+    """What a night's run was asked for with: Dagster launches it if it was made and not launched."""
+    names = (RANGE_START, RANGE_END, ACCOUNT_TAG, NIGHT_TAG)
+    return _request({name: run.tags[name] for name in names if name in run.tags}, assets, run.tags[RUN_KEY])
+
+
+def _request(tags: Mapping[str, str], assets: Sequence[dg.AssetKey], run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key, asset_selection=list(assets), asset_check_keys=[], tags=tags)
+
+
+def accounts_of(run: dg.DagsterRun, ordered_keys: Sequence[str]) -> Sequence[str]:
+    """The accounts of a ranged run, of the grid's keys in the grid's own order; none where its ends are not there."""
+    ends = [key for tag in (RANGE_START, RANGE_END) if (cell := run.tags.get(tag)) for key in cells_by_account([cell])]
+    if len(ends) != 2 or not set(ends) <= set(ordered_keys):  # an account was erased, and its name with it
+        return ()
+    return ordered_keys[ordered_keys.index(ends[0]) : ordered_keys.index(ends[1]) + 1]
 
 
 def is_by_a_person(run: dg.DagsterRun) -> bool:

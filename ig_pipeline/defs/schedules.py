@@ -5,13 +5,14 @@ Schedules target assets, never a partitioned job (facts/dagster.md §0.1). Which
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import dagster as dg
 
 from ig_pipeline.defs.checks import GRID_CHECK_SPECS, TOKEN_CHECKS
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
-from ig_pipeline.defs.run_requests import run_request
+from ig_pipeline.defs.run_requests import NIGHT_TAG, RUN_KEY, accounts_of, run_request, same_request
 from ig_pipeline.defs.tokens import access_tokens
 from ig_pipeline.graph_api.days import PACIFIC, instagram_day
 from ig_pipeline.storage import connections
@@ -97,26 +98,35 @@ def _schedule(name: str, clock: _Clock, chosen: Sequence[Stream]) -> dg.Schedule
 def _nightly_runs(
     context: dg.ScheduleEvaluationContext, pipeline: Pipeline, *, assets: Sequence[dg.AssetKey], prefix: str
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Rectangles of connected accounts. A tick that fires twice finds its run keys taken and launches nothing."""
+    """Runs of `assets` over the nightly window of every connected account; run keys begin with `prefix`.
+
+    A tick may be evaluated again after some of its runs were made (its daemon died), and accounts may have come or
+    gone by then. The runs it has are asked for under their keys, so that one that was not launched yet is; new ones
+    cover the accounts that none of them covers.
+    """
     settings = pipeline.settings
     # The night the tick stands for: repeated hours later, or after midnight, it still means the same days.
     today = instagram_day(context.scheduled_execution_time)
     with pipeline.reading() as db:
         connected = [connection.account_key for connection in connections.list_connections(db, statuses=[CONNECTED])]
+    ordered_keys = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    night = {NIGHT_TAG: f"{prefix}/{today}"}
+    made = context.instance.get_runs(filters=dg.RunsFilter(tags=night), limit=max(1, len(ordered_keys)))
+    covered = {run.run_id: accounts_of(run, ordered_keys) for run in made if RUN_KEY in run.tags}
     planned = nightly_rectangles(
-        context.instance.get_dynamic_partitions(str(ACCOUNTS.name)),
-        connected=connected,
+        ordered_keys,
+        connected=set(connected).difference(*covered.values()),
         today=today,
         window_days=settings.nightly_window_days,
         per_run=settings.accounts_per_run,
         first_day=settings.first_day,
     )
-    if not planned:
-        return dg.SkipReason("No connected account, or no day of the window lies in the grid.")
-    return [
-        run_request(rectangle, assets=assets, run_key=f"{prefix}/{today}/{number}")
-        for number, rectangle in enumerate(planned, start=1)
-    ]
+    requests = {run.tags[RUN_KEY]: same_request(run, assets=assets) for run in made if covered.get(run.run_id)}
+    for rectangle in planned:
+        accounts = sha256(",".join(rectangle.account_keys).encode()).hexdigest()[:16]
+        key = f"{night[NIGHT_TAG]}/{accounts}"
+        requests[key] = run_request(rectangle, assets=assets, run_key=key, tags=night)
+    return list(requests.values()) or dg.SkipReason("No connected account, or no day of the window lies in the grid.")
 
 
 @dg.schedule(

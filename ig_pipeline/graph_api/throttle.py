@@ -26,8 +26,9 @@ _APP = "app"
 class Limits:
     """How much at once and how fast.
 
-    `per_account` and `overall`: calls in flight at once. From `slow_from` percent of usage on, calls of an account
-    are spaced, up to `slowest` seconds apart just below 100; at 100 it stops.
+    `per_account` and `overall`: calls in flight at once. From `slow_from` percent of usage on, calls of an account,
+    or of the whole app when that usage is the app's, are spaced, up to `slowest` seconds apart just below 100; at 100
+    it stops.
     """
 
     per_account: int = 4
@@ -66,7 +67,10 @@ class Throttle:
 
     @asynccontextmanager
     async def slot(self, account_id: str) -> AsyncIterator[None]:
-        """Wait for a place and the account's pace. The account's place comes first: waiters hold no common place."""
+        """Wait for a place and for the pace of the account and the app.
+
+        The account's place comes first: waiters hold no common place.
+        """
         async with self._accounts[account_id]:
             self._refuse_if_blocked(account_id)
             await self._pace(account_id)
@@ -95,10 +99,6 @@ class Throttle:
         """Meta said stop: the account, or with scope `app` everybody, until `error.retry_at`."""
         self._block(_APP if error.scope == "app" else account_id, error.retry_at)
 
-    def usage_of(self, account_id: str) -> float:
-        """The last usage read, in percent, the greater of the account's and the app's."""
-        return max(self._states[account_id].usage, self._states[_APP].usage)
-
     def _block(self, key: str, until: datetime) -> None:
         state = self._states[key]
         state.blocked_until = max(until, state.blocked_until or until)
@@ -119,10 +119,11 @@ class Throttle:
             state.blocked_until, state.usage = None, 0.0
 
     async def _pace(self, account_id: str) -> None:
-        pause = self._limits.pause(self.usage_of(account_id))
-        if pause <= 0:
-            return
-        state, now = self._states[account_id], self._clock()
-        start = max(now, state.next_call or now)
-        state.next_call = start + timedelta(seconds=pause)
-        await self._sleep((state.next_call - now).total_seconds())
+        """Wait for a turn of the account and one of the app, whose limit the calls of all accounts spend."""
+        now, turns = self._clock(), []
+        for state in (self._states[account_id], self._states[_APP]):
+            if (pause := self._limits.pause(state.usage)) > 0:
+                state.next_call = max(now, state.next_call or now) + timedelta(seconds=pause)
+                turns.append(state.next_call)
+        if turns:
+            await self._sleep((max(turns) - now).total_seconds())

@@ -4,7 +4,9 @@ The only module that knows how each of the two wants to be spoken to; what the t
 """
 
 import math
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,6 +83,40 @@ def open_engine(url: SecretStr) -> sa.Engine:
         return None
 
     return engine
+
+
+_shared: dict[str, sa.Engine] = {}
+_sharing = threading.Lock()
+
+
+def shared_engine(url: SecretStr) -> sa.Engine:
+    """The one engine this process has for `url`, its tables up to date; whichever thread asks first makes it.
+
+    Raises `DatabaseError`; the next to ask tries again.
+    """
+    with _sharing:
+        engine = _shared.get(url.get_secret_value())
+        if engine is None:
+            engine = open_engine(url)
+            try:
+                migrate(engine)
+            except BaseException:
+                engine.dispose()
+                raise
+            _shared[url.get_secret_value()] = engine
+        return engine
+
+
+def _begin_anew() -> None:
+    """For a forked process: its parent goes on using these connections, and a thread of it may have held the lock."""
+    global _sharing  # noqa: PLW0603  # the lock itself cannot be reset
+    _sharing = threading.Lock()
+    for engine in _shared.values():
+        engine.dispose(close=False)
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager

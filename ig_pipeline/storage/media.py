@@ -11,18 +11,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
-from ig_pipeline.storage.tables import media_engagement
+from ig_pipeline.storage.tables import BEFORE_CONVERSION, media_engagement
 from ig_pipeline.storage.tables import media_engagement_snapshots as of_snapshots
 from ig_pipeline.storage.upsert import NewColumns, Written, kept_if_missing, upsert
 
 _SNAPSHOT_COLUMNS = tuple(column.name for column in of_snapshots.columns if column.name not in ("id", "observed_on"))
 
 
-def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Written:
-    """Write posts and the snapshot of the UTC day on which they were observed. Counts speak of posts."""
-    snapshots = [
-        {name: row[name] for name in _SNAPSHOT_COLUMNS} | {"observed_on": row["observed_at"].date()} for row in rows
-    ]
+def save_posts(db: sa.Connection, rows: Sequence[Mapping[str, Any]], *, observed_on: date) -> Written:
+    """Write posts and their snapshots of the Instagram day on which they were observed. Counts speak of posts."""
+    snapshots = [{name: row[name] for name in _SNAPSHOT_COLUMNS} | {"observed_on": observed_on} for row in rows]
     upsert(db, of_snapshots, snapshots, merged=partial(_merged, of_snapshots))
     return upsert(db, media_engagement, rows, merged=partial(_merged, media_engagement))
 
@@ -60,9 +58,7 @@ def newest_with_insights(db: sa.Connection, u_id: int, account_id: str, *, befor
 def newest_before_conversion(db: sa.Connection, u_id: int, account_id: str) -> datetime | None:
     """When the newest post was posted that Meta refused insights for as older than the business conversion (UTC)."""
     table = media_engagement
-    rows = db.execute(
-        sa.select(table.c.posted_at, table.c.absences)
-        .where(table.c.u_id == u_id, table.c.account_id == account_id)
-        .order_by(table.c.posted_at.desc())
-    )
-    return next((row.posted_at for row in rows if "before_conversion" in row.absences.values()), None)
+    mine = (table.c.u_id == u_id, table.c.account_id == account_id, BEFORE_CONVERSION[db.dialect.name])
+    return db.execute(
+        sa.select(table.c.posted_at).where(*mine).order_by(table.c.posted_at.desc()).limit(1)
+    ).scalar_one_or_none()

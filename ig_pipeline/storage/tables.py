@@ -27,6 +27,25 @@ def account_table(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
     return sa.Table(name, metadata, _key(), _owner(), account_id, *parts, sqlite_autoincrement=True)
 
 
+NEGATIVE = {
+    "instagram_insights": ("value",),
+    "metrics": ("reach", "engagement"),
+    "media_engagement": ("like_count", "comments_count", "saved", "engagement"),
+}
+"""Columns of which no value can be negative, by table."""
+
+
+def is_negative(table: str) -> sa.TextClause:
+    """The rows of which one of these columns is; written as in the index of such rows, or it would not be used."""
+    return sa.text(" or ".join(f"{name} < 0" for name in NEGATIVE[table]))
+
+
+def _negative(table: str) -> sa.Index:
+    """An index of impossible rows: empty as long as there are none, and then there is nothing to read."""
+    condition = is_negative(table)
+    return sa.Index(f"ix_{table}_negative", *NEGATIVE[table], postgresql_where=condition, sqlite_where=condition)
+
+
 users = sa.Table(
     "users",
     metadata,
@@ -75,6 +94,7 @@ instagram_insights = account_table(
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "metric", "end_time"),
     sa.Index(None, "account_id", "date"),
+    _negative("instagram_insights"),
 )
 
 metrics = account_table(
@@ -85,6 +105,7 @@ metrics = account_table(
     sa.Column("engagement", sa.BigInteger),
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "date", "source"),
+    _negative("metrics"),
 )
 
 
@@ -94,6 +115,12 @@ def _post_numbers() -> list[sa.Column[int]]:
         sa.Column("engagement", sa.BigInteger, nullable=False),
     ]
 
+
+# Posts that have no insights because the account became professional later; written as in their index.
+BEFORE_CONVERSION = {
+    "postgresql": sa.text("absences ->> 'insights' = 'before_conversion'"),
+    "sqlite": sa.text("json_extract(absences, '$.insights') = 'before_conversion'"),
+}
 
 media_engagement = account_table(
     "media_engagement",
@@ -109,6 +136,13 @@ media_engagement = account_table(
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("u_id", "account_id", "media_id"),
     sa.Index(None, "account_id", "date"),
+    sa.Index(
+        "ix_media_engagement_converted",
+        *("u_id", "account_id", "posted_at"),
+        postgresql_where=BEFORE_CONVERSION["postgresql"],
+        sqlite_where=BEFORE_CONVERSION["sqlite"],
+    ),
+    _negative("media_engagement"),
 )
 
 media_engagement_snapshots = account_table(

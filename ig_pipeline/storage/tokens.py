@@ -78,10 +78,17 @@ def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, u
     free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < now)
     result = db.execute(
         sa.update(table)
-        .where(table.c.id == row.id, table.c.token_version == row.version, table.c.status == CONNECTED, free)
+        .where(*_same_version(row), table.c.status == CONNECTED, free)
         .values(lease_owner=owner, lease_until=until)
     )
     return result.rowcount == 1
+
+
+def holds_lease(db: sa.Connection, row: TokenRow, *, owner: str) -> bool:
+    """Whether `owner` is the last who took the lease of this version of the token, expired or not."""
+    return (
+        db.execute(sa.select(table.c.id).where(*_same_version(row), table.c.lease_owner == owner)).first() is not None
+    )
 
 
 def release_lease(db: sa.Connection, row: TokenRow, *, owner: str) -> None:
@@ -100,16 +107,16 @@ def replace(
     ciphertext: str,
     expires_at: datetime | None,
     expiry: Expiry,
-    owner: str,
     now: datetime,
 ) -> bool:
-    """Store a renewed token, unless somebody connected, disconnected or took over meanwhile; then False.
+    """Store a renewed token and end the lease, unless the row has another token, or none, by now; then False.
 
+    The lease may have passed on: whoever has it finds another version, and takes this token for its own.
     Until when it reads stays as it was: no renewal moves that (facts §8).
     """
     result = db.execute(
         sa.update(table)
-        .where(table.c.id == row.id, table.c.token_version == row.version, table.c.lease_owner == owner)
+        .where(*_same_version(row))
         .values(
             access_token=ciphertext,
             **stored_end(expires_at, expiry, issued_at=now),
@@ -132,7 +139,7 @@ def note_inspection(
     told = {"expires_at": end.at, "expiry": end.expiry} if end else {}
     result = db.execute(
         sa.update(table)
-        .where(table.c.id == row.id, table.c.token_version == row.version)
+        .where(*_same_version(row))
         .values(inspected_at=now, data_access_expires_at=data_access_expires_at, **told)
     )
     return result.rowcount == 1
@@ -140,9 +147,9 @@ def note_inspection(
 
 def reencrypt(db: sa.Connection, row: TokenRow, ciphertext: str) -> bool:
     """Store the same token under another key; False if it was renewed meanwhile."""
-    result = db.execute(
-        sa.update(table)
-        .where(table.c.id == row.id, table.c.token_version == row.version)
-        .values(access_token=ciphertext)
-    )
+    result = db.execute(sa.update(table).where(*_same_version(row)).values(access_token=ciphertext))
     return result.rowcount == 1
+
+
+def _same_version(row: TokenRow) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.id == row.id, table.c.token_version == row.version

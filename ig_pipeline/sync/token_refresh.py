@@ -1,10 +1,12 @@
-"""Refreshes the tokens that are near their end, one account after the other's failure notwithstanding.
+"""Refreshes the tokens that are near their end, side by side: neither a failure nor a slow answer holds up the others.
 
-A fault of the app is met once and told once: the other accounts of its login are left for the next time.
+A fault of the app is told once: the other accounts of its login are left for the next time.
 How one token is refreshed is the vault's; when this happens is the caller's (a schedule, the command line).
 """
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -18,6 +20,10 @@ from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_ke
 from ig_pipeline.storage.database import reading
 from ig_pipeline.vault.cipher import KeyRingError
 from ig_pipeline.vault.tokens import REFRESH_WITHIN, RefreshOutcome, TokenVault
+
+ACCOUNTS_AT_ONCE = 8
+HEAD_START_S = 5.0
+"""The first account of a login goes alone for so long at most, so that an app that Meta refuses is asked for once."""
 
 TokenOutcome = RefreshOutcome | Literal["not_asked"]
 
@@ -51,22 +57,53 @@ async def refresh_tokens(
 
     A token Meta refuses for good marks its connection; what may pass is reported and tried again next time.
     """
-    results = []
-    refused: set[str] = set()  # logins whose app Meta refuses
-    for connection in _chosen(engine, account_keys):
-        outcome: TokenOutcome | None = None
-        error: str | None = None
+    run = _Run(engine, vault, within)
+    chosen = _chosen(engine, account_keys)
+    # All of them to their end, whatever one raises: nothing goes on behind the caller's back.
+    results = await asyncio.gather(*map(run.refresh, chosen), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, TokenResult)]
+
+
+class _Run:
+    """What the accounts of one refresh share: how many are asked for at once, and which logins' app Meta refuses."""
+
+    def __init__(self, engine: sa.Engine, vault: TokenVault, within: timedelta) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._within = within
+        self._gate = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
+        self._first_is_through: dict[str, asyncio.Event] = {}
+        self._refused: set[str] = set()
+
+    async def refresh(self, connection: Connection) -> TokenResult:
+        """The account's result, after that of the first account of its login unless that one is slow."""
+        first = self._first_is_through.get(connection.login)
+        mine = self._first_is_through.setdefault(connection.login, asyncio.Event())
+        if first is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START_S):
+                    await first.wait()
+        async with self._gate:
+            try:
+                outcome, error = await self._attempt(connection)
+            finally:
+                mine.set()
+        return await asyncio.to_thread(_result, self._engine, connection.account_key, outcome, error)
+
+    async def _attempt(self, connection: Connection) -> tuple[TokenOutcome | None, str | None]:
+        if connection.login in self._refused:
+            return "not_asked", None
         try:
-            if connection.login in refused:
-                outcome = "not_asked"
-            else:
-                outcome = await vault.refresh_if_due(connection.account_key, within=within)
+            return await self._vault.refresh_if_due(connection.account_key, within=self._within), None
         except (GraphError, KeyRingError) as problem:
-            error = redact(sentence_of(problem))
             if isinstance(problem, AppFaultError):
-                refused.add(connection.login)
-        results.append(_result(engine, connection.account_key, outcome, error))
-    return results
+                if connection.login in self._refused:  # by another, while this one was asked for: it is told already
+                    return "not_asked", None
+                self._refused.add(connection.login)
+            return None, redact(sentence_of(problem))
 
 
 def _chosen(engine: sa.Engine, account_keys: Sequence[str] | None) -> list[Connection]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from ig_pipeline.clock import Clock
-from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadError
+from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadError, UnreachableError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
@@ -43,11 +43,15 @@ CLOSE_TO_THE_END = timedelta(days=15)
 # So that a job that runs every six hours does not slip by six hours each time.
 _SLACK = timedelta(hours=1)
 
-# Longer than any renewal with its retries; whoever dies holding it is outlived by this much.
-LEASE = timedelta(seconds=90)
 _AWAIT_LEASE = RetryPolicy("token lease", first=0.1, longest=0.1, jitter=0.0)
-# What Meta just issued may be the only token that works: it waits for a database that restarts, within the lease.
-_SAVING_TIMEOUT_S = 60.0
+# A call with its retries takes 80 seconds at the very worst; a longer one is given up, and tried again six hours later.
+REFRESH_TIMEOUT_S = 85.0
+# What Meta just issued may be the only token that works: saving it waits for a database that restarts.
+SAVING_TIMEOUT_S = 60.0
+# The last attempt to save begins within that time and ends when the database driver gives up.
+_LAST_ATTEMPT_S = 60.0
+LEASE = timedelta(seconds=REFRESH_TIMEOUT_S + SAVING_TIMEOUT_S + _LAST_ATTEMPT_S)
+"""Lasts longer than any renewal until it is saved; a holder that was killed delays the others by so much."""
 
 
 class _LeasedElsewhereError(Exception):
@@ -83,7 +87,6 @@ class TokenVault:
         self._refresher = refresher
         self._clock = clock
         self._sleep = sleep
-        self._owner = uuid.uuid4().hex
 
     def store(
         self,
@@ -191,10 +194,11 @@ class TokenVault:
 
     async def _renew(self, row: TokenRow) -> SecretStr:
         """One renewal of this version of the token among all processes; the others wait for its result."""
+        owner = uuid.uuid4().hex
 
         async def renew_or_look() -> SecretStr:
-            if await self._write(lambda db: self._take_lease(db, row)):
-                return await self._renew_leased(row)
+            if await self._write(lambda db: self._take_lease(db, row, owner)):
+                return await self._renew_leased(row, owner)
             seen = await self._read(row.account_key)
             if seen.version == row.version and seen.status == CONNECTED:
                 raise _LeasedElsewhereError
@@ -204,35 +208,45 @@ class TokenVault:
             renew_or_look, helps=lambda error: isinstance(error, _LeasedElsewhereError), sleep=self._sleep
         )
 
-    async def _renew_leased(self, row: TokenRow) -> SecretStr:
+    async def _renew_leased(self, row: TokenRow, owner: str) -> SecretStr:
         try:
-            fresh = await self._refresher(cast("Login", row.login), self._open(row))
+            fresh = await self._renewed_at_meta(row)
         except TokenDeadError as dead:
             advice, now = dead.advice, self._clock()
-            await self._write(lambda db: _mark_dead(db, row, advice, now))
+            await self._write(lambda db: _mark_dead(db, row, owner, advice, now))
             raise
         except BaseException:
-            await self._write(lambda db: tokens.release_lease(db, row, owner=self._owner))
+            await self._write(lambda db: tokens.release_lease(db, row, owner=owner))
             raise
-        ciphertext = self._keys.encrypt(fresh.token, bound_to=_bound(row.id))
-        now = self._clock()
-
-        def save(db: sa.Connection) -> bool:
-            return tokens.replace(
-                db,
-                row,
-                ciphertext=ciphertext,
-                expires_at=fresh.expires_at,
-                expiry=fresh.expiry,
-                owner=self._owner,
-                now=now,
-            )
-
-        saved = await retry_while_unavailable(lambda: self._write(save), timeout=_SAVING_TIMEOUT_S)
+        saving = asyncio.ensure_future(self._save(row, fresh))
+        try:
+            saved = await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            await asyncio.wait([saving])  # or the token that Meta just issued would be lost
+            raise
         if not saved:
             return self._open(await self._read(row.account_key))
         await self._look_up_end(row.account_key)
         return fresh.token
+
+    async def _renewed_at_meta(self, row: TokenRow) -> FreshToken:
+        token = self._open(row)
+        try:
+            async with asyncio.timeout(REFRESH_TIMEOUT_S):
+                return await self._refresher(cast("Login", row.login), token)
+        except TimeoutError:
+            raise UnreachableError(f"Meta did not renew the token within {REFRESH_TIMEOUT_S:.0f} seconds.") from None
+
+    async def _save(self, row: TokenRow, fresh: FreshToken) -> bool:
+        """Keep a renewed token; False when the row has another one by now."""
+        ciphertext, now = self._keys.encrypt(fresh.token, bound_to=_bound(row.id)), self._clock()
+
+        def save(db: sa.Connection) -> bool:
+            return tokens.replace(
+                db, row, ciphertext=ciphertext, expires_at=fresh.expires_at, expiry=fresh.expiry, now=now
+            )
+
+        return await retry_while_unavailable(lambda: self._write(save), timeout=SAVING_TIMEOUT_S)
 
     async def _look_up_end(self, account_key: str) -> None:
         """Ask for the end of a token that was just stored without one; the lease is given back already."""
@@ -269,9 +283,9 @@ class TokenVault:
             await self._write(note)
         return facts
 
-    def _take_lease(self, db: sa.Connection, row: TokenRow) -> bool:
+    def _take_lease(self, db: sa.Connection, row: TokenRow, owner: str) -> bool:
         now = self._clock()
-        return tokens.take_lease(db, row, owner=self._owner, now=now, until=now + LEASE)
+        return tokens.take_lease(db, row, owner=owner, now=now, until=now + LEASE)
 
     def _open(self, row: TokenRow) -> SecretStr:
         if row.ciphertext is None or row.status != CONNECTED:
@@ -319,10 +333,10 @@ def check_readable(db: sa.Connection, keys: KeyRing) -> int:
     return len(rows)
 
 
-def _mark_dead(db: sa.Connection, row: TokenRow, advice: str, now: datetime) -> None:
-    """Out of every later plan, unless the owner has connected again while Meta was being asked."""
+def _mark_dead(db: sa.Connection, row: TokenRow, owner: str, advice: str, now: datetime) -> None:
+    """Out of every later plan, unless the owner has connected again, or another took over, while Meta was asked."""
     lock(db, row.id)
-    if tokens.read(db, row.account_key).version == row.version:
+    if tokens.holds_lease(db, row, owner=owner):
         mark_reconnect_required(db, row.id, message=advice, now=now)
 
 

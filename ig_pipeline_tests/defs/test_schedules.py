@@ -1,6 +1,7 @@
 """What starts by the clock, and that a tick that fires twice starts nothing twice."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from ig_pipeline.defs.partitions import ACCOUNTS
+from ig_pipeline.defs.run_requests import accounts_of
 from ig_pipeline.storage import connections
 from ig_pipeline_tests.defs.stand_ins import NOW, World
 
@@ -56,6 +59,49 @@ def test_a_night_that_fires_twice_launches_nothing_twice(world: World) -> None:
     world.connect("late")
     assert not world.schedule_tick("nightly_sync", NIGHT)
     assert world.instance.get_runs_count() == 3
+
+
+def nights(world: World) -> Counter[str]:
+    """How often each account's night was asked for, over all runs there are."""
+    keys = world.instance.get_dynamic_partitions(str(ACCOUNTS.name))
+    return Counter(key for run in world.instance.get_runs() for key in accounts_of(run, keys))
+
+
+@pytest.mark.parametrize("made", [0, 1, 2, 3])
+def test_a_tick_that_is_evaluated_again_after_accounts_came_and_went_gives_each_one_night(
+    world: World, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its daemon died when some of the night's runs were made."""
+    names = connected(world, 250)
+    launch = world.launch
+    monkeypatch.setattr(world, "launch", lambda requests, *, by: launch(requests[:made], by=by))
+    assert len(world.schedule_tick("nightly_sync", NIGHT)) == made
+    monkeypatch.setattr(world, "launch", launch)
+    world.connect("late")
+    world.add_to_grid("late")
+    with world.pipeline.writing() as db:
+        connections.mark_reconnect_required(db, world.connection("account100").id, message="Again.", now=NOW)
+    world.schedule_tick("nightly_sync", NIGHT)
+    gone = {"account100"} if made < 2 else set()
+    assert nights(world) == dict.fromkeys({*names, "late"} - gone, 1)
+
+
+def test_a_run_of_the_night_that_was_made_and_not_launched_is_asked_for_under_its_key(world: World) -> None:
+    connected(world, 3)
+    [asked] = world.schedule_tick("nightly_sync", NIGHT)
+    world.connect("late")
+    world.add_to_grid("late")
+    schedule = world.definitions.get_repository_def().get_schedule_def("nightly_sync")
+    with dg.build_schedule_context(
+        instance=world.instance,
+        scheduled_execution_time=NIGHT,
+        resources={"pipeline": world.pipeline},
+        repository_def=world.definitions.get_repository_def(),
+    ) as context:
+        again = schedule.evaluate_tick(context).run_requests or []
+    same, new = again
+    assert (same.run_key, same.tags, same.asset_selection) == (asked.run_key, asked.tags, asked.asset_selection)
+    assert bounds(new) == ("late|2026-11-17", "late|2026-11-19")
 
 
 def test_an_account_whose_token_died_is_absent_from_the_plan_and_splits_its_rectangle(world: World) -> None:

@@ -309,6 +309,31 @@ async def test_rising_usage_slows_the_caller_down(percent: int, pause: float | N
     assert time.slept == ([] if pause is None else pytest.approx([pause]))
 
 
+async def test_rising_usage_of_the_app_slows_its_accounts_down_together() -> None:
+    class SideBySide(Time):
+        """Those who sleep begin at the same moment."""
+
+        async def sleep(self, seconds: float) -> None:
+            self.slept.append(seconds)
+
+    time = SideBySide()
+    headers = {"X-App-Usage": '{"call_count":80}'}
+    client, _ = client_of(lambda request: httpx.Response(200, json={}, headers=headers), time=time)
+    await client.get("me", {}, credentials=CREDENTIALS)
+    accounts = [Credentials(str(number), CREDENTIALS.token, "facebook") for number in range(4)]
+    await asyncio.gather(*(client.get("me", {}, credentials=account) for account in accounts))
+    assert sorted(time.slept) == pytest.approx([0.4, 0.8, 1.2, 1.6])
+
+
+async def test_the_slower_of_an_accounts_pace_and_the_apps_counts() -> None:
+    time = Time()
+    headers = {"X-App-Usage": '{"call_count":80}', **usage(99)}
+    client, _ = client_of(lambda request: httpx.Response(200, json={}, headers=headers), time=time)
+    for _ in range(2):
+        await client.get("me", {}, credentials=CREDENTIALS)
+    assert time.slept == pytest.approx([1.92])
+
+
 async def test_an_account_and_all_of_them_together_are_bounded() -> None:
     flying, most, per_account = 0, 0, dict[str, int]()
     gate = asyncio.Event()

@@ -1,9 +1,11 @@
 """The database as it is opened, migrated and refused."""
 
+import multiprocessing
 import socket
 import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +35,7 @@ from ig_pipeline.storage.database import (
     open_engine,
     pending_migrations,
     reading,
+    shared_engine,
 )
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError, scrub
 from ig_pipeline.storage.tables import metadata
@@ -70,6 +73,44 @@ def test_migrations_make_no_table_that_gives_out_an_id_twice(database: sa.Engine
 def test_migrating_twice_changes_nothing(database: sa.Engine) -> None:
     migrate(database)
     assert pending_migrations(database) == []
+
+
+def test_threads_that_ask_at_once_share_one_engine(tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:///{tmp_path / 'new.db'}")
+    engines: set[sa.Engine] = set()
+    at_once(*[lambda: engines.add(shared_engine(url))] * 4)
+    (engine,) = engines
+    assert pending_migrations(engine) == []
+
+
+def test_a_forked_process_makes_its_own_engine_and_leaves_its_parents_connections_alone(postgres_url: str) -> None:
+    url = SecretStr(postgres_url)
+    engine = shared_engine(url)
+    backend = sa.text("select pg_backend_pid()")
+    with reading(engine) as db:
+        mine = db.execute(backend).scalar_one()
+    context = multiprocessing.get_context("fork")
+    told = context.SimpleQueue()
+
+    def ask() -> None:
+        own = shared_engine(url)
+        with reading(own) as db:
+            told.put((own is engine, db.execute(backend).scalar_one()))
+        own.dispose()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # this process has threads, and the child needs none of them
+        child = context.Process(target=ask)
+        child.start()
+    same, theirs = told.get()
+    child.join()
+    assert (same, child.exitcode) == (False, 0)
+    assert theirs != mine
+    with reading(engine) as db:
+        assert db.execute(backend).scalar_one() == mine
+    engine.dispose()
 
 
 def test_an_empty_database_lacks_every_migration(postgres_url: str) -> None:
@@ -141,6 +182,37 @@ def test_a_token_that_was_stored_without_an_end_is_one_whose_end_was_not_told(da
     with database.connect() as db:
         context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_snapshot_of_a_post_moves_to_the_instagram_day_of_its_observation(database: sa.Engine) -> None:
+    """What 0014 makes of snapshots that stood under the UTC day, there and back."""
+    before = ScriptDirectory.from_config(_alembic(None)).get_revision("0014").down_revision
+    taken = [
+        datetime(2026, 10, 30, 10, tzinfo=UTC),  # the 30th in Los Angeles
+        datetime(2026, 10, 31, 6, 59, tzinfo=UTC),  # the last minute of the 30th; the newer of the two stays
+        datetime(2026, 11, 1, 7, 30, tzinfo=UTC),  # the 1st, in summer time
+        datetime(2026, 11, 2, 7, 59, tzinfo=UTC),  # the last minute of the 1st, in winter time
+        datetime(2026, 11, 3, 7, 59, tzinfo=UTC),  # the last minute of the 2nd: where the one before stood
+        datetime(2026, 11, 4, 8, tzinfo=UTC),  # the first of the 4th
+    ]
+    columns = "u_id, account_id, media_id, observed_on, like_count, engagement, observed_at"
+    with _migrating(database) as db:
+        command.downgrade(_alembic(db), str(before))
+        db.execute(sa.text("insert into users (u_id, email, created_at) values (1, 'a@b.example', '2026-01-01 00:00')"))
+        for likes, at in enumerate(taken):
+            seen = f"'{at:%Y-%m-%d}', {likes}, {likes}, '{at:%Y-%m-%d %H:%M:%S.%f}'"
+            db.execute(sa.text(f"insert into media_engagement_snapshots ({columns}) values (1, '17', 'post', {seen})"))
+    migrate(database)
+    assert likes_by_day(database) == {"2026-10-30": 1, "2026-11-01": 3, "2026-11-02": 4, "2026-11-04": 5}
+    with _migrating(database) as db:
+        command.downgrade(_alembic(db), str(before))
+    assert likes_by_day(database) == {"2026-10-31": 1, "2026-11-02": 3, "2026-11-03": 4, "2026-11-04": 5}
+
+
+def likes_by_day(database: sa.Engine) -> dict[str, int]:
+    with reading(database) as db:
+        rows = db.execute(sa.text("select observed_on, like_count from media_engagement_snapshots"))
+        return {str(day): likes for day, likes in rows}
 
 
 def test_tables_of_a_newer_release_are_left_alone_with_a_sentence(database: sa.Engine) -> None:

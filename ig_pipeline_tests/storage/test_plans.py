@@ -23,7 +23,7 @@ from ig_pipeline.storage import (
 from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.storage.day_rows import day_rows
 from ig_pipeline.sync.engine import due
-from ig_pipeline.sync.standing import missing_by_account
+from ig_pipeline.sync.standing import impossible_rows, missing_by_account
 from ig_pipeline.web.monitoring import families
 from ig_pipeline.web.page_data import account_page, cards
 from ig_pipeline_tests.storage.test_connections import connect
@@ -47,6 +47,7 @@ QUESTIONS: dict[str, Question] = {
     "a batch's requests": lambda db, one: sync_requests.note_counts(db, "b", one.account_key, counts={}, detail=None),
     "an account by its key": lambda db, one: connections.by_account_key(db, one.account_key),
     "a token": lambda db, one: tokens.read(db, one.account_key),
+    "an account's conversion": lambda db, one: media.newest_before_conversion(db, one.u_id, one.account_id),
 }
 
 
@@ -66,7 +67,13 @@ GROWING = {
     "metrics",
     "stories",
 }
-FAILURES = "ix_instagram_sync_logs_failed"
+# Indexes of nothing but what is looked for.
+PARTIAL = {
+    "ix_instagram_sync_logs_failed",
+    "ix_instagram_insights_negative",
+    "ix_metrics_negative",
+    "ix_media_engagement_negative",
+}
 SETTINGS = Settings()
 
 AT_A_GLANCE: dict[str, Question] = {
@@ -84,6 +91,7 @@ AT_A_GLANCE: dict[str, Question] = {
     ),
     "a user's month": lambda db, one: day_rows(db, list_connections(db, email=one.email), first=FIRST, last=LAST),
     "whose demographics are due": lambda db, _: due(db, "demographics", now=NOW),
+    "what cannot be true": lambda db, _: impossible_rows(db, now=NOW),
     "days missing": lambda db, _: missing_by_account(db, now=NOW, days=30, first_day=FIRST),
     "what posts refuse": lambda db, one: absences.of_posts(db, one.u_id, one.account_id, first=FIRST, last=LAST),
     "which attempts there were": lambda db, one: sync_logs.attempts(
@@ -104,6 +112,14 @@ def test_a_table_that_is_read_whole_by_its_index_is_noticed(db: sa.Connection) -
     assert read_whole(db, statement, ()) == {"metrics"}
 
 
+def test_the_newest_post_from_before_the_conversion_is_found_without_reading_the_others(db: sa.Connection) -> None:
+    """An account's posts are many, and this is asked in every run."""
+    for statement, parameters in asked_by(db, QUESTIONS["an account's conversion"]):
+        plan = plan_of(db, statement, parameters)
+        assert "ix_media_engagement_converted" in plan
+        assert "sort" not in plan.lower()
+
+
 def asked_by(db: sa.Connection, question: Question) -> list[tuple[str, Any]]:
     """The statements of a question about an account whose first backfill is under way, with their parameters."""
     one = connect(db)
@@ -120,29 +136,37 @@ def asked_by(db: sa.Connection, question: Question) -> list[tuple[str, Any]]:
     return asked
 
 
+def plan_of(db: sa.Connection, statement: str, parameters: Any) -> str:
+    """The statement's plan, as the database tells it."""
+    if db.dialect.name == "sqlite":
+        return "\n".join(row.detail for row in db.exec_driver_sql(f"explain query plan {statement}", parameters))
+    # In an empty table the planner would scan whatever indexes there are.
+    db.execute(sa.text("set local enable_seqscan = off"))
+    return "\n".join(db.exec_driver_sql(f"explain {statement}", parameters).scalars())
+
+
 def read_whole(db: sa.Connection, statement: str, parameters: Any) -> set[str]:
     """Tables of which the plan looks at every row, or at every entry of an index."""
     if db.dialect.name == "sqlite":
         plan = db.exec_driver_sql(f"explain query plan {statement}", parameters)
-        return {row.detail.split()[1] for row in plan if row.detail.startswith("SCAN")}
+        found = [row.detail.split() for row in plan if row.detail.startswith("SCAN")]
+        return {words[1] for words in found if words[-1] not in PARTIAL}
     db.execute(sa.text("set local enable_seqscan = off"))
     (top,) = db.exec_driver_sql(f"explain (format json) {statement}", parameters).scalar_one()
-    nodes, found = [top["Plan"]], set()
+    nodes, whole = [top["Plan"]], set()
     while nodes:
         node = nodes.pop()
         nodes += node.get("Plans", [])
-        # A bitmap's condition stands with the index below it; the index of failures holds nothing but those.
-        narrowed = {"Index Cond", "Recheck Cond"} & node.keys() or node.get("Index Name") == FAILURES
+        # A bitmap's condition stands with the index below it.
+        narrowed = {"Index Cond", "Recheck Cond"} & node.keys() or node.get("Index Name") in PARTIAL
         if "Relation Name" in node and not narrowed:
-            found.add(node["Relation Name"])
-    return found
+            whole.add(node["Relation Name"])
+    return whole
 
 
 def scans(db: sa.Connection, statement: str, parameters: Any) -> list[str]:
     """The steps of the statement's plan that read a whole table."""
+    steps = plan_of(db, statement, parameters).splitlines()
     if db.dialect.name == "sqlite":
-        plan = db.exec_driver_sql(f"explain query plan {statement}", parameters)
-        return [row.detail for row in plan if row.detail.startswith("SCAN") and "USING" not in row.detail]
-    # In an empty table the planner would scan whatever indexes there are.
-    db.execute(sa.text("set local enable_seqscan = off"))
-    return [line for line in db.exec_driver_sql(f"explain {statement}", parameters).scalars() if "Seq Scan" in line]
+        return [step for step in steps if step.startswith("SCAN") and "USING" not in step]
+    return [step for step in steps if "Seq Scan" in step]

@@ -112,7 +112,8 @@ def test_more_rows_than_a_statement_can_carry_are_all_written(db: sa.Connection)
 def test_a_post_keeps_its_latest_numbers_and_a_snapshot_of_every_day(db: sa.Connection) -> None:
     u_id = user_of(db, "a@b.example", now=SEEN)
     for days, likes in ((0, 3), (1, 5), (1, 6)):
-        media.save_posts(db, [post_row(u_id, "1", likes, SEEN + timedelta(days=days))])
+        row = post_row(u_id, "1", likes, SEEN + timedelta(days=days))
+        media.save_posts(db, [row], observed_on=DAY + timedelta(days=days))
     assert [row["like_count"] for row in media.posts_of(db, u_id, ACCOUNT, DAY)] == [6]
     snapshots = media_engagement_snapshots
     assert list(db.execute(sa.select(snapshots.c.like_count).order_by(snapshots.c.observed_on)).scalars()) == [3, 6]
@@ -182,7 +183,9 @@ def test_two_roll_outs_of_one_account_day_end_in_the_newer_one_whole(database: s
         for _ in range(10):
             with database.begin() as db:
                 insights.save(db, [insight_row(u_id, f"m{number}", likes, seen) for number in range(14)])
-                media.save_posts(db, [post_row(u_id, str(number), likes, seen) for number in range(5)])
+                media.save_posts(
+                    db, [post_row(u_id, str(number), likes, seen) for number in range(5)], observed_on=seen.date()
+                )
                 daily_metrics.save(db, [metric_row(u_id, likes, seen)])
 
     at_once(lambda: fill("older", 1, SEEN), lambda: fill("newer", 2, SEEN + timedelta(seconds=1)))

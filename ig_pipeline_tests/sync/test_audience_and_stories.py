@@ -1,10 +1,11 @@
 """What is beside the grid: demographics, followers online, stories while they live."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from ig_pipeline.graph_api.catalogue import DEMOGRAPHIC_BREAKDOWNS, DEMOGRAPHICS, STORY_METRICS
+from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.simulator.accounts import LARGEST_GROUPS, demographics
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.sync.engine import due, open_services, take_snapshots
@@ -36,6 +37,18 @@ async def test_demographics_are_the_worlds_by_every_breakdown(small: SmallWorld)
     }
     assert found == truth
     assert len([row for row in rows if row["breakdown"] == "country"]) <= LARGEST_GROUPS * len(DEMOGRAPHICS)
+
+
+@sqlite_only
+async def test_a_snapshot_of_the_audience_and_one_of_a_post_stand_under_the_same_day(small: SmallWorld) -> None:
+    small.connect("acme.studio")
+    small.clock.now = datetime.combine(small.today, time(3), tzinfo=UTC)
+    evening = instagram_day(small.clock())
+    assert evening == small.clock().date() - timedelta(days=1)
+    await small.sync(["acme.studio"], days=10)
+    await run(small, "demographics", ["acme.studio"])
+    for table in (tables.media_engagement_snapshots, tables.audience_demographics):
+        assert {row["observed_on"] for row in small.rows(table, "acme.studio")} == {evening}
 
 
 @sqlite_only

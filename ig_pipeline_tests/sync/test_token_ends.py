@@ -1,18 +1,24 @@
 """Ends of tokens that Meta tells, does not tell, or moves: no token dies for want of asking."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.meta import refresher as refresher_of
 from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant
 from ig_pipeline.storage import tables
 from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import DatabaseUnreachableError
+from ig_pipeline.sync import token_refresh
 from ig_pipeline.sync.data_access import ending_data_access
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 from ig_pipeline.token_ends import TokenEnd
+from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.tokens import REFRESH_WITHIN, RefreshOutcome, TokenVault
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +166,63 @@ async def test_a_switched_off_app_costs_no_token_and_is_asked_once(small: SmallW
     assert {row["status"] for row in small.rows(tables.user_tokens)} == {"connected"}
     small.simulator.simulation.oddities.app = None
     assert {result.outcome for result in await job(small)} == {"not_due", "refreshed"}
+
+
+@sqlite_only
+async def test_a_token_that_takes_long_holds_up_no_other(small: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_refresh, "HEAD_START_S", 0.01)
+    keys = small.connect_all()
+    slow, others = keys[0], set(keys[1:])
+    refreshed: set[str] = set()
+    all_others = asyncio.Event()
+
+    class OneIsSlow(TokenVault):
+        async def refresh_if_due(self, account_key: str, *, within: timedelta = REFRESH_WITHIN) -> RefreshOutcome:
+            if account_key == slow:
+                await asyncio.wait_for(all_others.wait(), 30)
+            outcome = await super().refresh_if_due(account_key, within=within)
+            refreshed.add(account_key)
+            if refreshed >= others:
+                all_others.set()
+            return outcome
+
+    async with open_services(small.settings, clock=small.clock) as services:
+        keyring, refresher = KeyRing.from_settings(small.settings), refresher_of(services.client, small.settings)
+        vault = OneIsSlow(services.engine, keyring, refresher, clock=small.clock)
+        results = await refresh_tokens(services.engine, vault)
+    assert [result.account_key for result in results] == keys
+    assert {result.outcome for result in results} == {"not_due"}
+
+
+@sqlite_only
+async def test_a_fault_of_the_app_that_several_meet_is_told_once(
+    small: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_refresh, "HEAD_START_S", 0.0)
+    small.connect_all()
+    small.simulator.simulation.oddities.app = "deleted"
+    before = small.simulator.calls.total()
+    results = await job(small)
+    assert sum("Application has been deleted" in str(result.error) for result in results) == 1
+    assert {result.outcome for result in results} == {None, "not_asked"}
+    assert small.simulator.calls.total() - before <= token_refresh.ACCOUNTS_AT_ONCE
+
+
+@sqlite_only
+async def test_what_one_account_raises_is_raised_after_the_others_are_through(
+    small: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = small.connect_all()
+    seen: list[str] = []
+
+    async def refresh(_: TokenVault, account_key: str, *, within: timedelta) -> RefreshOutcome:
+        await asyncio.sleep(0)
+        if account_key == keys[1]:
+            raise DatabaseUnreachableError("The database does not answer.")
+        seen.append(account_key)
+        return "not_due"
+
+    monkeypatch.setattr(TokenVault, "refresh_if_due", refresh)
+    with pytest.raises(DatabaseUnreachableError):
+        await job(small)
+    assert sorted(seen) == sorted(set(keys) - {keys[1]})

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,9 +18,10 @@ from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.storage import tokens as token_rows
 from ig_pipeline.storage.connections import by_account_key, disconnect
-from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.database import DatabaseUnreachableError, reading
 from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.token_ends import Expiry, TokenEnd
+from ig_pipeline.vault import tokens as vault_tokens
 from ig_pipeline.vault.cipher import KeyRing, new_key
 from ig_pipeline.vault.tokens import TokenVault
 
@@ -225,6 +227,128 @@ async def test_a_lease_is_waited_for_until_it_ends_and_then_passes_on(database: 
     assert await vault.token_of("acme.studio") == FRESH
     assert meta.calls == 1
     assert timedelta(seconds=90) < passed < timedelta(seconds=120)
+
+
+async def test_a_lease_lasts_until_the_slowest_renewal_is_saved(database: sa.Engine) -> None:
+    """Meta answers after eighty seconds, and the database is away for fifty-five more."""
+    passed, taken_over = timedelta(), []
+    keys = KeyRing([new_key()])
+
+    class Slow(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            nonlocal passed
+            fresh = await super().__call__(login, token)
+            passed += timedelta(seconds=80 + 55)
+            with database.begin() as db:
+                row, now = token_rows.read(db, "acme.studio"), NOW + passed
+                taken_over.append(token_rows.take_lease(db, row, owner="another", now=now, until=now))
+            return fresh
+
+    vault = vault_with(database, Slow(), days_left=2, keys=keys, clock=lambda: NOW + passed)
+    assert await vault.token_of("acme.studio") == FRESH
+    assert taken_over == [False]
+
+
+async def test_a_renewed_token_is_kept_though_another_has_the_lease_by_now(database: sa.Engine) -> None:
+    """The machine slept for an hour while Meta answered."""
+    keys, newer = KeyRing([new_key()]), Meta()
+
+    class Asleep(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            fresh = await super().__call__(login, token)
+            with database.begin() as db:
+                row, now = token_rows.read(db, "acme.studio"), NOW + timedelta(hours=1)
+                assert token_rows.take_lease(db, row, owner="another", now=now, until=now + timedelta(minutes=5))
+            return fresh
+
+    vault = vault_with(database, Asleep(), days_left=2, keys=keys)
+    assert await vault.refresh_if_due("acme.studio") == "refreshed"
+    afterwards = TokenVault(database, keys, newer, clock=lambda: NOW + timedelta(hours=2))
+    assert await afterwards.token_of("acme.studio") == FRESH
+    assert (newer.calls, expiry(database)) == (0, NOW + timedelta(days=60))
+
+
+async def test_two_renewals_of_one_vault_are_two_holders(database: sa.Engine) -> None:
+    """The refusal of one that took too long does not disconnect the account that a later one is renewing."""
+    now, refused = NOW, asyncio.Event()
+    later: list[asyncio.Task[SecretStr]] = []
+
+    class LateRefusal(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            self.calls += 1
+            if self.calls > 1:
+                await refused.wait()
+                return FreshToken(FRESH, NOW + timedelta(days=60))
+            nonlocal now
+            now += timedelta(hours=1)
+            later.append(asyncio.create_task(vault.token_of("acme.studio")))
+            while self.calls == 1:
+                await asyncio.sleep(0.01)
+            raise TokenDeadError("gone", cause="expired", advice="Connect again.")
+
+    vault = vault_with(database, LateRefusal(), days_left=2, clock=lambda: now)
+    await vault.refresh_if_due("acme.studio")
+    refused.set()
+    assert await later[0] == FRESH
+    assert await vault.token_of("acme.studio") == FRESH
+
+
+async def test_a_late_refusal_does_not_spoil_the_renewal_of_whoever_has_the_lease_by_now(database: sa.Engine) -> None:
+    class LateRefusal(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            with database.begin() as db:
+                row, now = token_rows.read(db, "acme.studio"), NOW + timedelta(hours=1)
+                assert token_rows.take_lease(db, row, owner="another", now=now, until=now + timedelta(minutes=5))
+            raise TokenDeadError("gone", cause="expired", advice="Connect again.")
+
+    await vault_with(database, LateRefusal(), days_left=2).refresh_if_due("acme.studio")
+    with reading(database) as db:
+        assert by_account_key(db, "acme.studio").status == "connected"
+
+
+async def test_a_renewal_that_is_cancelled_while_it_saves_keeps_the_token(
+    database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, away = asyncio.Event(), 1
+    replace = token_rows.replace
+
+    def once_away(db: sa.Connection, *rest: Any, **named: Any) -> bool:
+        nonlocal away
+        loop.call_soon_threadsafe(saving.set)
+        if away:
+            away -= 1
+            raise DatabaseUnreachableError("The database does not answer.")
+        return replace(db, *rest, **named)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(token_rows, "replace", once_away)
+    keys = KeyRing([new_key()])
+    task = asyncio.create_task(vault_with(database, Meta(), days_left=2, keys=keys).token_of("acme.studio"))
+    await saving.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    newer = Meta()
+    afterwards = TokenVault(database, keys, newer, clock=lambda: NOW + timedelta(hours=2))
+    assert await afterwards.token_of("acme.studio") == FRESH
+    assert newer.calls == 0
+
+
+async def test_a_renewal_that_hangs_is_given_up_and_the_lease_given_back(
+    database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr(vault_tokens, "REFRESH_TIMEOUT_S", 0.01)
+    vault = vault_with(database, Hanging(), days_left=2)
+    assert await vault.token_of("acme.studio") == OLD
+    with pytest.raises(UnreachableError):
+        await vault.refresh_if_due("acme.studio")
+    with reading(database) as db:
+        assert token_rows.read(db, "acme.studio").lease_until is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ig_pipeline.graph_api.catalogue import DEFAULT_MEDIA_METRICS, ENGAGEMENT
 from ig_pipeline.graph_api.client import Credentials
+from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.media import MediaPage, UnreadablePost, iterate_media
 from ig_pipeline.graph_api.media_nodes import Media
@@ -82,6 +83,7 @@ class _Day:
     lacking: tuple[str, ...]
     sums: Mapping[str, int]
     calls: int
+    observed_on: date
 
 
 async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerator[AccountDayResult]:
@@ -109,6 +111,7 @@ async def _fetch(session: AccountSession, days: Sequence[date]) -> AsyncGenerato
                 _lacking(listing, of_day, day, days),
                 sums.get(day, NO_POSTS),
                 calls,
+                instagram_day(listing.observed_at),
             )
             yield await _fill_day(session, filled, remembered, started_at)
         calls = 0  # the range's pages are booked on its first day
@@ -219,7 +222,8 @@ def _store(
     """The day's posts, their snapshots and the ledger row, in the caller's transaction."""
     connection = session.connection
     # In one order everywhere: two runs over the same cells must not wait for each other's rows crosswise.
-    written = media.save_posts(db, sorted(day.rows, key=lambda row: str(row["media_id"])))
+    rows = sorted(day.rows, key=lambda row: str(row["media_id"]))
+    written = media.save_posts(db, rows, observed_on=day.observed_on)
     for post in sorted(day.posts, key=lambda post: post.id):
         absence_memory.remember(
             db,
