@@ -111,7 +111,8 @@ def _nightly_runs(
         connected = [connection.account_key for connection in connections.list_connections(db, statuses=[CONNECTED])]
     ordered_keys = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
     night = {NIGHT_TAG: f"{prefix}/{today}"}
-    made = context.instance.get_runs(filters=dg.RunsFilter(tags=night), limit=max(1, len(ordered_keys)))
+    # A run an account at most, each started again a few times.
+    made = context.instance.get_runs(filters=dg.RunsFilter(tags=night), limit=4 * len(ordered_keys) + 1)
     covered = {run.run_id: accounts_of(run, ordered_keys) for run in made if RUN_KEY in run.tags}
     planned = nightly_rectangles(
         ordered_keys,
