@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-import pandas as pd
 import plotext
 from rich.table import Table
 from rich.text import Text
+
+from ig_pipeline.storage.day_rows import DayRow
 
 REACH, ENGAGEMENT = "Reach", "Engagement"
 _COLOURS = {REACH: "cyan", ENGAGEMENT: "magenta"}
@@ -22,24 +23,7 @@ _FRAME = 2
 _WIDEST = 6
 
 
-@dataclass(frozen=True)
-class Day:
-    """One Instagram day; None where there is no value yet."""
-
-    date: date
-    reach: int | None
-    engagement: int | None
-
-
-def days_of(frame: pd.DataFrame) -> list[Day]:
-    """The rows of `storage.timeline`."""
-    return [
-        Day(day, _integer(reach), _integer(engagement))
-        for day, reach, engagement in zip(frame["date"], frame["reach"], frame["engagement"], strict=True)
-    ]
-
-
-def timeline_chart(days: Sequence[Day], *, width: int, height: int = 8) -> Text:
+def timeline_chart(days: Sequence[DayRow], *, width: int, height: int = 8) -> Text:
     """Reach above engagement, each with its own scale; `width` columns at most, `height` lines each.
 
     `days`: one day after the other, at least one.
@@ -52,7 +36,7 @@ def timeline_chart(days: Sequence[Day], *, width: int, height: int = 8) -> Text:
     return Text("\n").join(panels)
 
 
-def timeline_table(days: Sequence[Day], *, blocks: int = 1) -> Table:
+def timeline_table(days: Sequence[DayRow], *, blocks: int = 1) -> Table:
     """A row a day. `blocks`: so many columns of days side by side, read downwards; one in a pipe, for grep."""
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
     for number in range(blocks):
@@ -73,7 +57,7 @@ def blocks_for(width: int, days: int) -> int:
     return max(1, min(width // 39, -(-days // 5)))
 
 
-def timeline_summary(days: Sequence[Day]) -> str:
+def timeline_summary(days: Sequence[DayRow]) -> str:
     """One line. Reach is not added up: a person reached on two days is one person (docs/graph_api.md#unique-reach)."""
     there = [day for day in days if day.reach is not None or day.engagement is not None]
     if not there:
@@ -200,10 +184,6 @@ def _counted(value: int | None) -> str:
     return _BLANK if value is None else f"{value:,}"
 
 
-def _integer(value: object) -> int | None:
-    return None if value is None or value is pd.NA else int(str(value))
-
-
-def as_rows(days: Iterable[Day]) -> list[dict[str, str | int | None]]:
+def as_rows(days: Iterable[DayRow]) -> list[dict[str, str | int | None]]:
     """Plain values for JSON."""
     return [{"date": day.date.isoformat(), "reach": day.reach, "engagement": day.engagement} for day in days]

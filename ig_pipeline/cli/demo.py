@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ig_pipeline.charts.terminal import blocks_for, days_of, timeline_chart, timeline_summary, timeline_table
+from ig_pipeline.charts.terminal import blocks_for, timeline_chart, timeline_summary, timeline_table
 from ig_pipeline.cli.children import ChildDiedError, Children, StoppedError, stop_signals
 from ig_pipeline.cli.console import chart_width
 from ig_pipeline.cli.dagster_home import environment
@@ -32,7 +32,7 @@ from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage import sync_logs
 from ig_pipeline.storage.connections import Connection, by_id, list_connections
 from ig_pipeline.storage.database import open_engine, reading
-from ig_pipeline.storage.timeline import account_timeline
+from ig_pipeline.storage.day_rows import day_rows
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.plan import Window, initial_window, missing_days, stretches
 from ig_pipeline.sync.requests.asking import ask, ask_for_history
@@ -108,8 +108,7 @@ def show(console: Console, settings: Settings, connections: Sequence[Connection]
     with reading(engine) as db:
         for connection in connections:
             shown = days_wanted(db, connection, window)
-            frame = account_timeline(db, connection.u_id, connection.account_id, first=shown.first, last=shown.last)
-            days[connection.account_key] = days_of(frame)
+            days[connection.account_key] = day_rows(db, [connection], first=shown.first, last=shown.last)[connection.id]
     engine.dispose()
     for key, rows in days.items():
         console.print(f"[bold]{key}[/]: {timeline_summary(rows)}")

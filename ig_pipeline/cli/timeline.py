@@ -8,10 +8,8 @@ import sqlalchemy as sa
 from rich.text import Text
 
 from ig_pipeline.charts.terminal import (
-    Day,
     as_rows,
     blocks_for,
-    days_of,
     timeline_chart,
     timeline_summary,
     timeline_table,
@@ -24,8 +22,8 @@ from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.settings import load_settings
 from ig_pipeline.storage.connections import Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.timeline import by_account
-from ig_pipeline.sync.plan import Window, initial_window
+from ig_pipeline.storage.day_rows import DayRow, day_rows
+from ig_pipeline.sync.plan import initial_window
 
 
 @click.command("timeline")
@@ -52,7 +50,8 @@ def timeline(email: str | None, account: str | None, days: int, as_json: bool) -
     assert window is not None
     with open_database(load_settings()) as engine, reading(engine) as db:
         found = _chosen(db, email, account)
-        timelines = {connection.account_key: _days(db, connection, window) for connection in found}
+        rows_of = day_rows(db, found, first=window.first, last=window.last)
+        timelines = {connection.account_key: rows_of[connection.id] for connection in found}
     if as_json:
         print_json(
             {
@@ -68,7 +67,7 @@ def timeline(email: str | None, account: str | None, days: int, as_json: bool) -
         _print(key, rows)
 
 
-def _print(account_key: str, days: list[Day]) -> None:
+def _print(account_key: str, days: list[DayRow]) -> None:
     console = out()
     width = chart_width(console)
     console.print(Text.assemble((account_key, "bold"), f", {days[0].date} to {days[-1].date} (Los Angeles days)"))
@@ -92,8 +91,3 @@ def _chosen(db: sa.Connection, email: str | None, account: str | None) -> list[C
             f"No one is connected as {email}. `ig-pipeline connections list` shows who is.", ExitCode.USAGE
         )
     return found
-
-
-def _days(db: sa.Connection, connection: Connection, window: Window) -> list[Day]:
-    ids = [connection.account_id]
-    return days_of(by_account(db, connection.u_id, ids, first=window.first, last=window.last)[connection.account_id])

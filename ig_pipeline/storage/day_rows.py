@@ -1,7 +1,7 @@
 """Reach and engagement by day as plain rows, for many accounts in one query.
 
-`timeline` gives the same days as pandas frames; a frame costs three milliseconds, which an HTTP endpoint asked two
-hundred times a second does not have.
+Not as pandas frames: one costs three milliseconds, which an HTTP endpoint asked two hundred times a second does not
+have.
 """
 
 from collections.abc import Sequence

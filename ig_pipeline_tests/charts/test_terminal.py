@@ -4,30 +4,28 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from io import StringIO
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from ig_pipeline.charts.terminal import (
-    Day,
     blocks_for,
-    days_of,
     nice_top,
     short,
     timeline_chart,
     timeline_summary,
     timeline_table,
 )
+from ig_pipeline.storage.day_rows import DayRow
 
 FIRST = date(2026, 10, 20)
 FULL = "█"
 
 
-def timeline(reach: Sequence[int | None], engagement: Sequence[int | None] | None = None) -> list[Day]:
+def timeline(reach: Sequence[int | None], engagement: Sequence[int | None] | None = None) -> list[DayRow]:
     other = reach if engagement is None else engagement
-    return [Day(FIRST + timedelta(days=n), a, b) for n, (a, b) in enumerate(zip(reach, other, strict=True))]
+    return [DayRow(FIRST + timedelta(days=n), a, b) for n, (a, b) in enumerate(zip(reach, other, strict=True))]
 
 
 def printed(what: RenderableType, *, width: int = 80, colour: bool = False) -> str:
@@ -91,12 +89,6 @@ def test_the_table_has_every_day_once_whatever_the_blocks(values: list[int | Non
 
 def test_a_missing_value_is_a_dash_and_no_zero() -> None:
     assert printed(timeline_table(timeline([None]))).splitlines()[1].split()[1:] == ["-", "-"]
-
-
-def test_rows_of_the_database_become_days() -> None:
-    frame = pd.DataFrame({"date": [FIRST, FIRST + timedelta(days=1)], "reach": [5, None], "engagement": [None, 7]})
-    frame = frame.astype({"reach": "Int64", "engagement": "Int64"})
-    assert days_of(frame) == [Day(FIRST, 5, None), Day(FIRST + timedelta(days=1), None, 7)]
 
 
 def test_the_summary_averages_reach_and_adds_engagement() -> None:

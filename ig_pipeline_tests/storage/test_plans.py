@@ -17,7 +17,6 @@ from ig_pipeline.storage import (
     overview,
     sync_logs,
     sync_requests,
-    timeline,
     tokens,
 )
 from ig_pipeline.storage.connections import Connection, list_connections
@@ -35,7 +34,7 @@ FIRST = LAST - timedelta(days=29)
 Question = Callable[[sa.Connection, Connection], object]
 
 QUESTIONS: dict[str, Question] = {
-    "a timeline": lambda db, one: timeline.account_timeline(db, one.u_id, one.account_id, first=FIRST, last=LAST),
+    "a timeline": lambda db, one: day_rows(db, [one], first=FIRST, last=LAST),
     "a day's insights": lambda db, one: insights.values_of(db, one.u_id, one.account_id, LAST),
     "a day's posts": lambda db, one: media.posts_of(db, one.u_id, one.account_id, LAST),
     "a cell's last entry": lambda db, one: sync_logs.last_written(db, one, "daily_metrics", LAST),
