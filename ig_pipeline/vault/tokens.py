@@ -24,7 +24,7 @@ from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
 from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
-from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.cipher import KeyRing, fingerprint_of
 
 log = logging.getLogger(__name__)
 
@@ -302,6 +302,18 @@ def check_readable(db: sa.Connection, keys: KeyRing) -> int:
     for row in rows:
         keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
     return len(rows)
+
+
+def check_ring(db: sa.Connection, keys: KeyRing) -> dict[str, int]:
+    """Fingerprint of a key → how many tokens are under it, once `keys` has written and opened the newest of each.
+
+    Raises `KeyRingError`.
+    """
+    keys.decrypt(keys.encrypt(SecretStr("a trial"), bound_to="a trial"), bound_to="a trial")
+    found = tokens.by_key(db)
+    for connection_id, ciphertext, _ in found:
+        keys.decrypt(ciphertext, bound_to=_bound(connection_id))
+    return {fingerprint_of(ciphertext): number for _, ciphertext, number in found}
 
 
 def _mark_dead(db: sa.Connection, row: TokenRow, advice: str, now: datetime) -> None:
