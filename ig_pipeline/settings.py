@@ -276,6 +276,11 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
         raise SettingsError("\n".join(_explain(str(item["loc"][0]), item["msg"]) for item in problems)) from None
 
 
+def secret_settings() -> frozenset[str]:
+    """The fields whose values are secret."""
+    return frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
+
+
 def setting_sources(
     environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")
 ) -> dict[str, Source]:

@@ -132,7 +132,7 @@ def _start_simulator(children: Children, settings: Settings, *, accounts: int, l
     """The simulator's address, once it answers. The same seed each time: the second run meets the same accounts."""
     command = [sys.executable, "-m", "ig_pipeline.cli", "simulator", "--port", "0", "--json"]
     options = ["--accounts", str(accounts), "--latency", str(latency)]
-    child = children.start("simulator", [*command, *options], env=environment(settings))
+    child = children.start("simulator", [*command, *options], env=environment(settings, "simulator"))
     deadline = time.monotonic() + _SIMULATOR_STARTS_WITHIN
     while time.monotonic() < deadline:
         children.check()

@@ -72,10 +72,14 @@ class KeyRing:
         A key file that is there already goes on reading when keys are set. Raises `KeyRingError`.
         """
         file = key_path(settings)
-        if not settings.encryption_keys:
-            with _file_errors(file):
-                _make_key_file(file)
-        return cls(settings.encryption_keys, file=file)
+        return cls(settings.encryption_keys, file=file) if settings.encryption_keys else cls.of_file(file)
+
+    @classmethod
+    def of_file(cls, file: Path) -> "KeyRing":
+        """The ring of a key file, made on first use. Raises `KeyRingError`."""
+        with _file_errors(file):
+            _make_key_file(file)
+        return cls((), file=file)
 
     def _now(self) -> _Ring:
         """The keys as they are. Raises `KeyRingError` when the file cannot be used any more."""
@@ -220,7 +224,7 @@ def _make_key_file(path: Path) -> None:
     draft = _draft(path, [new_key()])
     try:
         path.hardlink_to(draft)
-        log.info("Made the key that tokens are encrypted with: %s. Back it up; without it they are lost.", path)
+        log.info("Made the key file %s. Back it up: what is encrypted with it cannot be read without it.", path)
     except FileExistsError:
         pass  # another process was first: its key is everybody's
     finally:
