@@ -67,7 +67,7 @@ async def complete_login(client: GraphClient, app: MetaApp, login: Login, code: 
         )
     fresh = await meta.with_end(login, await meta.long_lived(login, grant.token))
     accounts = await find_granted_accounts(client, app, fresh.token, login)
-    people = tuple(person for person in (person_id, *(account.person_id for account in accounts)) if person)
+    people = _people(person_id, accounts)
     # An exchange does not move the end of reading: it is that of the token the login gave.
     reads_until = fresh.data_access_expires_at or (facts.data_access_expires_at if facts else None)
     consent = Consent(login, fresh.token, None, scopes, _some(accounts, login), people)
@@ -82,7 +82,7 @@ async def adopt_token(client: GraphClient, app: MetaApp | None, login: Login, to
     """
     accounts = await find_granted_accounts(client, app, token, login)
     if app is None or login == "instagram":
-        return Consent(login, token, None, (), _some(accounts, login), expiry="assumed")
+        return Consent(login, token, None, (), _some(accounts, login), _people(None, accounts), expiry="assumed")
     facts = await inspect_token(client, app, token)
     return Consent(
         login,
@@ -90,6 +90,7 @@ async def adopt_token(client: GraphClient, app: MetaApp | None, login: Login, to
         facts.expires_at,
         facts.scopes,
         _some(accounts, login),
+        _people(facts.user_id, accounts),
         expiry=facts.expiry,
         data_access_expires_at=facts.data_access_expires_at,
     )
@@ -118,6 +119,10 @@ async def prolong(client: GraphClient, app: MetaApp | None, consent: Consent) ->
             continue  # not that kind of token, or too young: the accounts were read with it, so it works
         return _with_token(consent, fresh)
     return replace(consent, expires_at=client.clock() + UNKNOWN_AGE_LIFE, expiry="assumed")
+
+
+def _people(person_id: str | None, accounts: list[FoundAccount]) -> tuple[str, ...]:
+    return tuple(person for person in (person_id, *(account.person_id for account in accounts)) if person)
 
 
 def _with_token(consent: Consent, fresh: FreshToken) -> Consent:

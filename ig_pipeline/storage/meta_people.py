@@ -25,6 +25,12 @@ def remember(db: sa.Connection, connection_id: int, person_ids: Iterable[str]) -
         db.execute(sa.insert(meta_people), rows)
 
 
+def people_of(db: sa.Connection, connection_id: int) -> set[str]:
+    """Who gave a connection, as far as that was told."""
+    found = sa.select(meta_people.c.person_id).where(meta_people.c.connection_id == connection_id)
+    return set(db.execute(found).scalars())
+
+
 def connections_of(db: sa.Connection, person_id: str) -> list[Connection]:
     """The connections a person gave."""
     found = sa.select(meta_people.c.connection_id).where(meta_people.c.person_id == person_id)

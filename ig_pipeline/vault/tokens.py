@@ -262,7 +262,7 @@ class TokenVault:
         if row.ciphertext is None or row.status != CONNECTED:
             advice = row.status_message or "Connect the account again."
             raise TokenDeadError(f"{row.account_key} is not connected.", cause="invalid", advice=advice)
-        return self._keys.decrypt(row.ciphertext, bound_to=_bound(row.id))
+        return opened(row, self._keys)
 
     async def _read(self, account_key: str) -> TokenRow:
         def read() -> TokenRow:
@@ -277,6 +277,11 @@ class TokenVault:
                 return work(db)
 
         return await asyncio.to_thread(transact)
+
+
+def opened(row: TokenRow, keys: KeyRing) -> SecretStr:
+    """The token of a row that has one. Raises `KeyRingError`."""
+    return keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
 
 
 def _newly_told(known: TokenEnd, facts: TokenFacts) -> TokenEnd | None:
