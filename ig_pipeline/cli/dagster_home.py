@@ -6,7 +6,6 @@ Files and variables only; the processes are `dagster_stack`'s.
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from ig_pipeline.private_files import make_folder, open_file
 from ig_pipeline.settings import PREFIX, Settings, secret_settings
 
 _PACKAGE = Path(__file__).parent.parent
@@ -29,9 +29,10 @@ def prepare_home(settings: Settings) -> Path:
     The copy is replaced at every start: the files in the repository are the ones to change.
     """
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     name = "dagster.yaml" if settings.dagster_database_url is None else "deploy/dagster.yaml"
-    shutil.copyfile(instance_file(name), home / "dagster.yaml")
+    with open_file(home / "dagster.yaml", "w") as file:
+        file.write(instance_file(name).read_text(encoding="utf-8"))
     return home
 
 
@@ -125,7 +126,7 @@ def only_one(home: Path) -> Iterator[None]:
     Raises `AlreadyRunningError`. The lock ends with the process, however it ends.
     """
     path = home / "up.lock"
-    with path.open("a+") as lock:
+    with open_file(path, "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -24,6 +24,7 @@ from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.cli.up import StartError, open_front_door, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.private_files import make_folder, open_file
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage import sync_logs, sync_requests
 from ig_pipeline.storage.connections import Connection
@@ -72,9 +73,9 @@ def _apart(settings: Settings) -> Settings:
 
 
 def _run(console: Console, settings: Settings, *, once: bool, port: int, accounts: int, latency: float) -> None:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.home)
     path = settings.home / "demo.log"
-    with path.open("w", encoding="utf-8") as log:
+    with open_file(path, "w") as log:
 
         def sink(name: str, line: str) -> None:
             log.write(f"{name:>9} | {line}\n")
