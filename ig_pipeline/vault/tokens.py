@@ -24,7 +24,7 @@ from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
 from ig_pipeline.storage.waiting import outlasting
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
-from ig_pipeline.vault.cipher import KeyRing, fingerprint_of
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError, fingerprint_of
 
 log = logging.getLogger(__name__)
 
@@ -173,15 +173,25 @@ class TokenVault:
         return await self._renew(row)
 
     def rotate(self) -> int:
-        """Encrypt every token that another key wrote with the first key; how many. Raises `KeyRingError`."""
+        """Encrypt every token that another key wrote with the first key; how many.
+
+        Raises `KeyRingError` for tokens that cannot be read, once all others are encrypted anew.
+        """
         changed = 0
+        unread: dict[str, KeyRingError] = {}
         with self._engine.begin() as db:
             for row in tokens.all_with_tokens(db):
                 if row.ciphertext is None or self._keys.is_current(row.ciphertext):
                     continue
-                bound = _bound(row.id)
-                plain = self._keys.decrypt(row.ciphertext, bound_to=bound)
-                changed += tokens.reencrypt(db, row, self._keys.encrypt(plain, bound_to=bound))
+                try:
+                    plain = opened(row, self._keys)
+                except KeyRingError as error:
+                    unread[row.account_key] = error
+                    continue
+                changed += tokens.reencrypt(db, row, self._keys.encrypt(plain, bound_to=_bound(row.id)))
+        if unread:
+            reason = next(iter(unread.values()))
+            raise KeyRingError(f"{changed} token(s) encrypted anew, but not those of {', '.join(unread)}: {reason}")
         return changed
 
     async def _renew(self, row: TokenRow) -> SecretStr:
