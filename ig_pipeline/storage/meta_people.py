@@ -25,10 +25,12 @@ def remember(db: sa.Connection, connection_id: int, person_ids: Iterable[str]) -
         db.execute(sa.insert(meta_people), rows)
 
 
-def people_of(db: sa.Connection, connection_id: int) -> set[str]:
-    """Who gave a connection, as far as that was told."""
-    found = sa.select(meta_people.c.person_id).where(meta_people.c.connection_id == connection_id)
-    return set(db.execute(found).scalars())
+def by_connection(db: sa.Connection) -> dict[int, list[str]]:
+    """Who gave each connection, as far as that was told."""
+    found: dict[int, list[str]] = {}
+    for connection_id, person in db.execute(sa.select(meta_people.c.connection_id, meta_people.c.person_id)):
+        found.setdefault(connection_id, []).append(person)
+    return found
 
 
 def connections_of(db: sa.Connection, person_id: str) -> list[Connection]:

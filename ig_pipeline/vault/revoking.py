@@ -5,7 +5,7 @@ back as a whole (`DELETE /me/permissions`), with every token it gave us; Instagr
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +58,7 @@ def take_tokens(db: sa.Connection, keys: KeyRing, connections: Sequence[Connecti
         for connection in list_connections(db)
         if connection.login == "facebook" and connection.status == CONNECTED and connection.id not in leaving
     ]
+    people = meta_people.by_connection(db)
     found: list[Taken] = []
     for connection in connections:
         lock(db, connection.id)
@@ -68,7 +69,7 @@ def take_tokens(db: sa.Connection, keys: KeyRing, connections: Sequence[Connecti
             token = opened(row, keys)
         except KeyRingError:
             token = None
-        found.append(Taken(connection.account_key, connection.login, token, _also_of(db, connection, staying)))
+        found.append(Taken(connection.account_key, connection.login, token, _also_of(connection, staying, people)))
     return found
 
 
@@ -81,11 +82,7 @@ async def _end(client: GraphClient, taken: Taken) -> TokenEnded:
     key = taken.account_key
     by_hand = _BY_HAND.get(taken.login, "")
     if taken.login != "facebook":
-        return TokenEnded(
-            key,
-            "not_possible",
-            f"Instagram Login has no way to end it at Meta, where it lives until its end. {by_hand}",
-        )
+        return TokenEnded(key, "not_possible", f"Instagram Login has no call that ends it at Meta. {by_hand}")
     if taken.also_of is not None:
         return TokenEnded(
             key, "still_in_use", f"It was not ended at Meta: {taken.also_of} lives by the same person's consent."
@@ -103,12 +100,13 @@ async def _end(client: GraphClient, taken: Taken) -> TokenEnded:
     return TokenEnded(key, "revoked", "It was ended at Meta, too.")
 
 
-def _also_of(db: sa.Connection, connection: Connection, staying: Sequence[Connection]) -> str | None:
+def _also_of(
+    connection: Connection, staying: Sequence[Connection], people: Mapping[int, Collection[str]]
+) -> str | None:
     """Who else would lose their token. Where the person behind one of two is not known, their address tells."""
-    mine = meta_people.people_of(db, connection.id)
+    mine = set(people.get(connection.id, ()))
     for other in staying:
-        theirs = meta_people.people_of(db, other.id)
-        known = bool(mine) and bool(theirs)
-        if mine & theirs if known else other.email == connection.email:
+        theirs = set(people.get(other.id, ()))
+        if mine & theirs if mine and theirs else other.email == connection.email:
             return other.account_key
     return None

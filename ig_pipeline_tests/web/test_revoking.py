@@ -7,6 +7,7 @@ import pytest
 
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.simulator.faults import FaultPlan, FaultRule, Faults
+from ig_pipeline.storage import tables
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.web.front_door import ADMIN, FrontDoor, front_door
 
@@ -95,3 +96,16 @@ def test_one_that_was_dead_already_is_said_so(door_on_sqlite: FrontDoor) -> None
     (told,) = ended(door, "/v1/connections/instagram")
     assert told["at_meta"] == "not_valid_anyway"
     assert ended(door, "/v1/connections/instagram") == [], "no token is left to end"
+
+
+def test_where_the_person_is_not_known_the_address_tells(door_on_sqlite: FrontDoor) -> None:
+    """Stored by a release before, or from a pasted token without the app."""
+    door = door_on_sqlite
+    ana, ben = [account.username for account in door.small.world.accounts if not account.owned_by_business][:2]
+    door.connect(EMAIL, ana)
+    door.connect(EMAIL, ben)
+    with door.small.engine.begin() as db:
+        db.execute(tables.meta_people.delete())
+    (told,) = ended(door, "/v1/connections/instagram", account=ana)
+    assert (told["at_meta"], ben in told["detail"]) == ("still_in_use", True)
+    assert works(door.small, door.small.simulator.token(ben))
