@@ -15,6 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
 .PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
+.PHONY: pin-images audit licences sbom
 .PHONY: dagster-bounds fidelity tour tour-web bench-first-chart bench-events bench-media bench-web chaos-storm chaos-media chaos-dagster
 
 help: ## what can be made
@@ -51,8 +52,21 @@ check: lint types test ## what CI runs
 docs: setup-dev ## the tables and the picture of the imports in docs/, from the code
 	@$(BIN)/python -m ig_pipeline_tests.readme_blocks
 
-constraints: ## pin what pyproject.toml allows today (needs uv)
+constraints: ## pin what pyproject.toml allows today, and lock the image's packages by their hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
+	@echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --extra kubernetes --generate-hashes --no-annotate --no-header --no-emit-index-url -c constraints.txt pyproject.toml - -o deploy/requirements.txt
+
+pin-images: ## name the images in deploy/ by the digests that their tags have today (needs docker and its registry)
+	@sh deploy/pin_images.sh
+
+audit: setup-dev ## known vulnerabilities of what the image installs; skipped where their database cannot be reached
+	@$(BIN)/python -m ig_pipeline_tests.supply_chain audit
+
+licences: setup-dev ## the licences of what the image installs; fails for one that is not on the list
+	@$(BIN)/python -m ig_pipeline_tests.supply_chain licences
+
+sbom: setup-dev ## the image's bill of materials, CycloneDX, in sbom.json
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom.json deploy/requirements.txt
 
 dagster-bounds: setup-dev ## definitions load on the first and the newest Dagster that pyproject.toml allows (installs both)
 	@$(BIN)/python -m ig_pipeline_tests.dagster_bounds

@@ -4,16 +4,21 @@ Read when `load_settings` is called, never at import. No other module reads the 
 Secrets are `SecretStr`: they print as stars and have to be asked for by name.
 """
 
+import ipaddress
+import logging
 import os
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+
+log = logging.getLogger(__name__)
 
 PREFIX = "IG_PIPELINE_"
 
@@ -28,6 +33,9 @@ Source = Literal["environment", ".env"]
 
 class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message names it and says what would be right."""
+
+
+_SECRETS_GO_TO = ("graph_url", "telegram_url")
 
 
 class Settings(BaseModel):
@@ -49,7 +57,10 @@ class Settings(BaseModel):
     )
     graph_url: str | None = Field(
         None,
-        description="One address for every Meta host, e.g. the simulator's http://127.0.0.1:8990. Empty: Meta.",
+        description=(
+            "One address for every Meta host, e.g. the simulator's http://127.0.0.1:8990; tokens go there, so https:// "
+            "unless on this machine. Empty: Meta."
+        ),
     )
     graph_version: str = Field("v25.0", description="Graph API version, as in the path.", pattern=r"^v\d{1,3}\.\d$")
     login: Literal["facebook", "instagram"] = Field(
@@ -158,9 +169,7 @@ class Settings(BaseModel):
     telegram_chats: tuple[int, ...] = Field(
         (), description="Ids of the Telegram chats the bot serves, comma-separated. Empty: none."
     )
-    telegram_url: str = Field(
-        "https://api.telegram.org", description="Address of Telegram's Bot API.", pattern=r"^https?://[^\s?#@]+$"
-    )
+    telegram_url: str = Field("https://api.telegram.org", description="Address of Telegram's Bot API.")
 
     @field_validator("encryption_keys", "media_hosts", "telegram_chats", "allowed_hosts", mode="before")
     @classmethod
@@ -179,12 +188,22 @@ class Settings(BaseModel):
                 raise ValueError("must be names of hosts such as cdninstagram.com")
         return hosts
 
-    @field_validator("graph_url")
+    @field_validator(*_SECRETS_GO_TO)
     @classmethod
-    def _check_graph_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return value.rstrip("/") if value else None
+    def _check_where_secrets_go(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        wrong = "must be an https:// address without user name, query and blanks (http:// within this machine only)"
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise ValueError(wrong) from None
+        host = parts.hostname or ""
+        hidden = parts.username is not None or "?" in value or "#" in value or re.search(r"\s", value)
+        if not host or hidden or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+            raise ValueError(wrong)
+        return value.rstrip("/")
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -264,16 +283,42 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
 
     Raises `SettingsError`, one line per wrong value: its name, what is wrong, what the setting is for.
     """
-    given = {name: value for name, (value, _) in _given(environ, env_file).items()}
+    found = _given(environ, env_file)
+    given = {name: value for name, (value, _) in found.items()}
     unknown = sorted(set(given) - set(Settings.model_fields))
     if unknown:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
         raise SettingsError(f"No such setting: {names}. `ig-pipeline config show` lists them all.")
     try:
-        return Settings.model_validate(given)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         raise SettingsError("\n".join(_explain(str(item["loc"][0]), item["msg"]) for item in problems)) from None
+    for name in _SECRETS_GO_TO:
+        if name in found and found[name][1] == ".env" and env_file is not None:
+            _say_where_secrets_go(f"{PREFIX}{name.upper()}", env_file.resolve(), given[name].strip())
+    return settings
+
+
+@cache
+def _say_where_secrets_go(name: str, file: Path, url: str) -> None:
+    """Once per process: whoever works in a folder need not have written the file that lies there."""
+    log.warning("%s is set by %s: secrets are sent to %s.", name, file, url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine alone. A name other than localhost is not: it may resolve to anything."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def secret_settings() -> frozenset[str]:
+    """The fields whose values are secret."""
+    return frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 
 
 def setting_sources(

@@ -48,3 +48,51 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
 def test_the_example_file_lists_every_setting_and_no_other() -> None:
     listed = re.findall(rf"^#?\s*({PREFIX}[A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M)
     assert listed == [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+@pytest.mark.parametrize("name", ["GRAPH_URL", "TELEGRAM_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://graph.evil.example",
+        "http://10.0.0.5:8990",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://127.0.0.1@evil.example",
+        "https://graph.facebook.com@evil.example",
+        "https://user:canary-secret@evil.example",
+        "https://evil.example?x=",
+        "https://evil.example#",
+        "https://evil.example/a b",
+        "ftp://evil.example",
+        "HTTP://EVIL.EXAMPLE",
+        "https://",
+        "https://[::1",
+        "http://0.0.0.0:8990",
+        "https://evil.example:99999",
+    ],
+)
+def test_tokens_go_nowhere_in_clear_and_nowhere_that_an_address_hides(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=f"IG_PIPELINE_{name}: .*https://") as caught:
+        load_settings({f"IG_PIPELINE_{name}": url}, env_file=None)
+    assert "canary-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://proxy.example/meta", "http://127.0.0.1:8990", "http://localhost:1", "http://[::1]:1"]
+)
+def test_tokens_may_go_over_tls_or_within_this_machine(url: str) -> None:
+    settings = load_settings({"IG_PIPELINE_GRAPH_URL": f"{url}/", "IG_PIPELINE_TELEGRAM_URL": url}, env_file=None)
+    assert (settings.graph_url, settings.telegram_url) == (url, url)
+
+
+def test_an_env_file_that_says_where_tokens_go_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / ".env"
+    file.write_text("IG_PIPELINE_GRAPH_URL=https://graph.evil.example\nIG_PIPELINE_APP_ID=1\n")
+    load_settings({"IG_PIPELINE_GRAPH_URL": "http://127.0.0.1:8990"}, env_file=file)
+    assert caplog.messages == [], "the environment won"
+    load_settings({}, env_file=file)
+    load_settings({}, env_file=file)
+    assert caplog.messages == [
+        f"IG_PIPELINE_GRAPH_URL is set by {file}: secrets are sent to https://graph.evil.example."
+    ]

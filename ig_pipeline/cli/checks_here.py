@@ -1,9 +1,11 @@
 """Checks of this machine for `doctor`: data folder, databases, keys, ports. Looks only: makes no file and no table."""
 
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +13,9 @@ from pydantic import SecretStr
 
 from ig_pipeline.cli.findings import Finding, fail, ok, warn
 from ig_pipeline.cli.ports import is_free
+from ig_pipeline.media_store.errors import StoreError
+from ig_pipeline.media_store.local_folder import LocalFolder
+from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import DatabaseError, check_reachable, open_engine, pending_migrations, reading
 from ig_pipeline.storage.tokens import all_with_tokens
@@ -30,11 +35,26 @@ def check_folder(settings: Settings) -> Finding:
         return fail(
             subject, f"{existing} cannot be written", "Change its owner, or set IG_PIPELINE_DATA_DIR to another folder."
         )
+    if exposed := _open_to_others(settings):
+        names = " and ".join(map(str, exposed))
+        command = f"chmod -R go= {' '.join(shlex.quote(str(path)) for path in exposed)}"
+        return warn(subject, f"{names} can be read by others on this machine", command)
     free = shutil.disk_usage(existing).free
     room = f"{free / 1e9:.1f} GB free"
     if free < _SCARCE_BYTES:
         return warn(subject, f"{home}, {room}", "Make room: media files and Dagster's event log grow here.")
     return ok(subject, f"{home}, {room}" if home.is_dir() else f"{home}, made on first use, {room}")
+
+
+def _open_to_others(settings: Settings) -> list[Path]:
+    """What holds data and lets other users in, as releases before made it; what lies in a closed folder is closed."""
+    url = sa.make_url(settings.effective_database_url.get_secret_value())
+    data = [Path(url.database or "")] if url.get_backend_name() == "sqlite" else []
+    with suppress(StoreError):
+        store = open_store(settings)
+        data += [Path(store.location)] if isinstance(store, LocalFolder) else []
+    kept = [settings.home, *(path for path in data if not path.resolve().is_relative_to(settings.home))]
+    return [path for path in kept if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
 def check_database(settings: Settings, engine: sa.Engine | None) -> Finding:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from ig_pipeline.cli.findings import Finding, fail, ok, warn
-from ig_pipeline.settings import Settings
+from ig_pipeline.settings import Settings, is_loopback
 from ig_pipeline.web.access import AddressRefusedError, check_exposure, check_ui_exposure
-from ig_pipeline.web.origins import host_of, is_loopback
+from ig_pipeline.web.origins import host_of
 
 _WEB, _UI, _PROXY, _LINKS = "web service", "Dagster's UI", "reverse proxy", "start links"
 

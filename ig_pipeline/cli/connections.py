@@ -17,7 +17,7 @@ from ig_pipeline.cli.adding import choose, consent_of, token_from
 from ig_pipeline.cli.console import Group, out, print_json, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.stores import open_database
-from ig_pipeline.cli.user_data import export, forget
+from ig_pipeline.cli.user_data import export, forget, say_what_became_at_meta
 from ig_pipeline.clock import utc_now
 from ig_pipeline.email_addresses import EmailAddressError, normalized
 from ig_pipeline.graph_api.accounts import FoundAccount
@@ -30,6 +30,8 @@ from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.connecting import connect_accounts
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
+from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.revoking import take_tokens
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"
@@ -145,20 +147,28 @@ def disconnect(account: str, yes: bool) -> None:
     """Destroy an account's token and stop syncing it; its history stays.
 
     \b
+    A token of Facebook Login is ended at Meta, too, unless another connection lives by the same
+    person's consent.
+
+    \b
     Examples:
       ig-pipeline connections disconnect --account acme.studio
       ig-pipeline connections disconnect --account acme.studio --yes
     """
-    with open_database(load_settings()) as engine:
+    settings = load_settings()
+    with open_database(settings) as engine:
         with reading(engine) as db:
             connection = stored.by_account_key(db, account)
         if not yes and not sys.stdin.isatty():
             raise CommandError("Nobody is there to ask: add --yes to disconnect it.", ExitCode.USAGE)
         if not yes and not click.confirm(f"Disconnect {account} of {shown(connection.email)}?", err=True):
             raise CommandError("Nothing was changed.", ExitCode.FAILED)
+        keys = KeyRing.from_settings(settings)
         with engine.begin() as db:
+            taken = take_tokens(db, keys, [connection])
             stored.disconnect(db, connection.id, now=utc_now())
     click.echo(f"{account} is disconnected: its token is destroyed, its history stays.")
+    say_what_became_at_meta(settings, taken)
 
 
 async def _store(settings: Settings, email: str, consent: Consent, account: FoundAccount) -> Connection:

@@ -18,7 +18,7 @@ import yaml
 from pydantic import SecretStr
 
 from ig_pipeline.cli.children import Children
-from ig_pipeline.cli.dagster_home import environment, prepare_home
+from ig_pipeline.cli.dagster_home import Process, environment, prepare_home
 from ig_pipeline.cli.ports import local_address, require_free
 from ig_pipeline.settings import Settings
 
@@ -67,24 +67,31 @@ def start_dagster(
     """
     require_free(host, port)
     # Dagster lets a .env of its working folder win over the environment; in its own home there is none.
-    home, env, python = prepare_home(settings), environment(settings), sys.executable
+    home, python = prepare_home(settings), sys.executable
+
+    def env(process: Process) -> dict[str, str]:
+        return environment(settings, process)
+
     # Two processes that make the tables of a new instance at once leave two heads in its alembic_version, and nothing
     # starts on it any more. So a new one is prepared alone, which costs 1.5 s once.
     is_new = not (home / "schedules").is_dir()
-    prepared = children.run_once("instance", [python, "-m", "ig_pipeline.defs.instance"], env=env, folder=home)
+    prepared = children.run_once(
+        "instance", [python, "-m", "ig_pipeline.defs.instance"], env=env("instance"), folder=home
+    )
     if is_new:
         prepared()
     code = [python, "-m", "dagster", "api", "grpc", "--socket", str(socket), "--location-name", LOCATION]
-    children.start("code", [*code, "-m", "ig_pipeline.definitions"], env=env, folder=home, niceness=NICENESS_OF_RUNS)
+    code += ["-m", "ig_pipeline.definitions"]
+    children.start("code", code, env=env("code"), folder=home, niceness=NICENESS_OF_RUNS)
     if not is_new:
         prepared()
     children.wait_until(socket.exists, "the code location", within=_START_SECONDS)
     located = ["-w", str(workspace)]
     # Behind a gate of ours: Dagster's own server takes orders from any web page that is open beside it.
     web = [python, "-m", "ig_pipeline.dagster_ui", "--host", host, "--port", str(port), *located]
-    children.start("webserver", web, env=env, folder=home)
+    children.start("webserver", web, env=env("webserver"), folder=home)
     daemon = str(Path(sysconfig.get_path("scripts")) / "dagster-daemon")
-    children.start("daemon", [daemon, "run", *located], env=env, folder=home)
+    children.start("daemon", [daemon, "run", *located], env=env("daemon"), folder=home)
     address = local_address(host, port)
     children.wait_until(lambda: _is_loaded(address, settings.admin_token), "Dagster's UI", within=_START_SECONDS)
     return address

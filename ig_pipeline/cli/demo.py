@@ -28,6 +28,7 @@ from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.cli.up import StartError, open_front_door, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.private_files import make_folder, open_file
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage import sync_logs
 from ig_pipeline.storage.connections import Connection, by_id, list_connections
@@ -160,9 +161,9 @@ def _apart(settings: Settings) -> Settings:
 
 
 def _run(console: Console, settings: Settings, *, once: bool, port: int, accounts: int, latency: float) -> None:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.home)
     path = settings.home / "demo.log"
-    with path.open("w", encoding="utf-8") as log:
+    with open_file(path, "w") as log:
 
         def sink(name: str, line: str) -> None:
             log.write(f"{name:>9} | {line}\n")
@@ -220,7 +221,7 @@ def _start_simulator(children: Children, settings: Settings, *, accounts: int, l
     """The simulator's address, once it answers. The same seed each time: the second run meets the same accounts."""
     command = [sys.executable, "-m", "ig_pipeline.cli", "simulator", "--port", "0", "--json"]
     options = ["--accounts", str(accounts), "--latency", str(latency)]
-    child = children.start("simulator", [*command, *options], env=environment(settings))
+    child = children.start("simulator", [*command, *options], env=environment(settings, "simulator"))
     deadline = time.monotonic() + _SIMULATOR_STARTS_WITHIN
     while time.monotonic() < deadline:
         children.check()

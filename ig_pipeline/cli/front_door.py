@@ -31,7 +31,8 @@ def with_free_port(settings: Settings) -> Settings:
 
 def start_web(children: Children, settings: Settings) -> str:
     """Start `ig-pipeline web` and return its address once it answers. Raises `ChildDiedError`."""
-    children.start("web", [sys.executable, "-m", "ig_pipeline.cli", "web"], env=environment(settings))
+    command = [sys.executable, "-m", "ig_pipeline.cli", "web"]
+    children.start("web", command, env=environment(settings, "web"), folder=settings.home)
     local = local_address(settings.web_host, settings.web_port)
     children.wait_until(lambda: _answers(f"{local}/healthz"), "The web service", within=_STARTS_WITHIN)
     return settings.effective_public_url

@@ -109,4 +109,7 @@ def cli(verbose: bool, traceback: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
+    # Ours are made private one by one; this is for what others write in this process and in those it starts, Dagster's
+    # files above all. No thread runs yet.
+    os.umask(0o077)
     cli.main(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="ig-pipeline")

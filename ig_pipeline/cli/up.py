@@ -19,6 +19,7 @@ from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.front_door import start_web, with_free_port
 from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.defs.held_open import files_of_home, held_open
+from ig_pipeline.private_files import make_folder
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, DatabaseUrlError, check_reachable, migrate, open_engine
 from ig_pipeline.web.access import AddressRefusedError, check_exposure, check_ui_exposure
@@ -117,7 +118,7 @@ def open_front_door(running: Running, settings: Settings) -> str:
 
 def prepare_databases(settings: Settings) -> None:
     """Migrate the pipeline's database and reach Dagster's, if it has one of its own. Raises `DatabaseError`."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.home)
     engine = open_engine(settings.effective_database_url)
     try:
         migrate(engine)

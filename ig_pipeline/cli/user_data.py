@@ -3,16 +3,22 @@
 Thin: what is held is `storage.user_data`'s to know, how it ends `defs.erasure`'.
 """
 
+import asyncio
+from collections.abc import Sequence
+
 import click
 
 from ig_pipeline.cli.console import print_json, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
-from ig_pipeline.settings import load_settings
+from ig_pipeline.meta import graph_client
+from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
+from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.revoking import Taken, TokenEnded, end_at_meta, take_tokens
 
 
 @click.command("export")
@@ -53,9 +59,12 @@ def forget(email: str, account: str | None, yes: bool) -> None:
         names = ", ".join(item.account_key for item in mine) or "what is left of a login"
         if not yes:
             click.confirm(f"Erase {names} of {shown(email)} for good?", abort=True)
+        keys = KeyRing.from_settings(settings)
         with engine.begin() as db:
+            taken = take_tokens(db, keys, mine)
             whole = email if account is None else None
             deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now(), email=whole)
+    say_what_became_at_meta(settings, taken)
     # Dagster takes a second to import, and only this command of the group needs it.
     from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415
     from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415
@@ -71,3 +80,14 @@ def forget(email: str, account: str | None, yes: bool) -> None:
         click.echo(f"Erased. {rest} `up` does the rest. Confirmation code: {deletion.code}")
     else:
         click.echo(f"Erased. Confirmation code: {deletion.code}")
+
+
+def say_what_became_at_meta(settings: Settings, taken: Sequence[Taken]) -> None:
+    """End tokens that were destroyed here at Meta, too, and print a sentence about each."""
+
+    async def end() -> list[TokenEnded]:
+        async with graph_client(settings) as client:
+            return await end_at_meta(client, taken)
+
+    for one in asyncio.run(end()) if taken else []:
+        click.echo(f"{one.account_key}: {one.sentence}")

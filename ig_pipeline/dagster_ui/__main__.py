@@ -48,7 +48,8 @@ def gated(app: ASGIApp, settings: Settings, *, host: str, port: int) -> Iterator
         return
     engine = open_engine(settings.effective_database_url)
     try:
-        keys = KeyRing.from_settings(settings)
+        # Not the ring of the tokens: this process has no business with them, and need not be able to read them.
+        keys = KeyRing.of_file(settings.home / "keys" / "operators.key")
         sessions = Sessions(engine, keys, role="operator", token=settings.admin_token, clock=utc_now)
         yield Gate(app, names=names, sign_in=TokenSignIn(settings, sessions=sessions, https=names.https))
     finally:

@@ -72,7 +72,7 @@ class Request:
 
     url: str
     account_id: str = ""
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "POST", "DELETE"] = "GET"
     params: Parameters = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
@@ -161,7 +161,7 @@ class GraphClient:
         request = Request(
             self.hosts.graph(credentials.login, path),
             account_id=credentials.account_id,
-            params={**params, **self._proof(credentials)},
+            params={**params, **self.proof(credentials)},
             token=credentials.token,
             exists=exists or own,
             interactive=interactive,
@@ -231,7 +231,7 @@ class GraphClient:
                 f"Meta cannot be reached ({type(error).__name__}). Check the network and the Graph API's address."
             ) from None
 
-    def _proof(self, credentials: Credentials) -> dict[str, str]:
+    def proof(self, credentials: Credentials) -> dict[str, str]:
         """`appsecret_proof` (facts §3.1), for Facebook Login when the app's secret is known; it is a secret too."""
         if self._app_secret is None or credentials.login != "facebook":
             return {}

@@ -12,8 +12,16 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from ig_pipeline.graph_api.client import GraphClient, Request
-from ig_pipeline.graph_api.errors import AppFaultError, BadRequestError, GraphError, LoginCodeError, TokenDeadError
+from ig_pipeline.graph_api.answers import Json
+from ig_pipeline.graph_api.client import Credentials, GraphClient, Request
+from ig_pipeline.graph_api.errors import (
+    AppFaultError,
+    BadRequestError,
+    GraphError,
+    LoginCodeError,
+    MalformedAnswerError,
+    TokenDeadError,
+)
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.token_answers import (
     CodeGrant,
@@ -136,6 +144,22 @@ async def inspect_token(client: GraphClient, app: MetaApp, token: SecretStr) -> 
             cause="credentials",
             origin=error.origin,
         ) from None
+
+
+async def take_back_consent(client: GraphClient, token: SecretStr) -> None:
+    """End the consent behind a token of Facebook Login, and with it every token that the person gave the app.
+
+    Raises `TokenDeadError` when it is over already, other `GraphError`.
+    """
+    credentials = Credentials("", token, "facebook")
+    url = client.hosts.graph("facebook", "me/permissions")
+    request = Request(url, method="DELETE", params=client.proof(credentials), token=token, interactive=True)
+    await client.send(request, parse=_confirmed)
+
+
+def _confirmed(answer: Json) -> None:
+    if answer.get("success") is not True:
+        raise MalformedAnswerError("Meta did not confirm it.")
 
 
 class MetaLogin:

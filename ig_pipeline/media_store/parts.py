@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ig_pipeline.media_store.errors import StoreError, StoreFullError
 from ig_pipeline.media_store.sniffing import SNIFFED_BYTES
+from ig_pipeline.private_files import FILE, make_folder
 
 SUFFIX = ".part"
 # Bytes after which a file's writing to the disk begins; left to `sync`, 800 MB of sixteen videos came due at once.
@@ -82,9 +83,9 @@ class Part:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         while True:
             try:
-                descriptor = os.open(self.path, flags, 0o644)
+                descriptor = os.open(self.path, flags, FILE)
             except FileNotFoundError:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self._folder)
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -217,8 +217,11 @@ class Simulation:
         if about.caller is None:
             raise about.refusal or refusals.token_required()
         self._prove(call, about.caller, about.endpoint)
-        if call.method == "DELETE" and call.path == "me/permissions":
-            grant = about.caller.grant
+        grant = about.caller.grant
+        # Instagram Login has no such edge.
+        if call.method == "DELETE" and call.path in {"me/permissions", f"{grant.subject}/permissions"}:
+            if grant.login == "instagram":
+                raise refusals.unsupported_method(call.method)
             self.book.kill(grant.login, grant.subject, at=call.now, subcode=458)
             return {"success": True}
         if call.method not in {"GET", "HEAD"}:

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from ig_pipeline.private_files import make_folder, open_file
 from ig_pipeline.redaction import redact
 from ig_pipeline.retrying import Retry, Retryable, RetryPolicy
 
@@ -315,10 +316,18 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="sqlite"), hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S}
     )
+    file = Path(url.database or "")
     try:
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
     except OSError as error:
         raise _unreachable(error, url) from None
+
+    @sa.event.listens_for(engine, "do_connect")
+    def keep_private(_dialect: object, _record: object, _arguments: object, _options: object) -> None:
+        # SQLite would make it readable for all, and gives its two companions the mode of the file.
+        if not file.exists():
+            with suppress(OSError):  # which SQLite will meet, too, and say so
+                open_file(file, "a").close()
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -30,6 +30,14 @@ def add(db: sa.Connection, connection_id: int, person_id: str) -> None:
     insert_unless_there(db, meta_people, {"connection_id": connection_id, "person_id": person_id})
 
 
+def by_connection(db: sa.Connection) -> dict[int, list[str]]:
+    """Who gave each connection, as far as that was told."""
+    found: dict[int, list[str]] = {}
+    for connection_id, person in db.execute(sa.select(meta_people.c.connection_id, meta_people.c.person_id)):
+        found.setdefault(connection_id, []).append(person)
+    return found
+
+
 def connections_of(db: sa.Connection, person_id: str) -> list[Connection]:
     """The connections a person gave."""
     found = sa.select(meta_people.c.connection_id).where(meta_people.c.person_id == person_id)

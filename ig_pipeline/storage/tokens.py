@@ -40,6 +40,9 @@ class TokenRow:
         return token_end(self.expires_at, self.expiry, issued_at=self.issued_at)
 
 
+# Format and the key's fingerprint, `v1.0123456789ab.`: what begins alike is under the same key.
+_KEY_PREFIX = 16
+
 _ISSUED_AT = sa.func.coalesce(table.c.issued_at, table.c.connected_at)
 
 _COLUMNS = (
@@ -71,6 +74,20 @@ def all_with_tokens(db: sa.Connection) -> list[TokenRow]:
     """Every row that holds a token, whatever its status."""
     rows = db.execute(sa.select(*_COLUMNS).where(table.c.access_token.is_not(None)).order_by(table.c.id))
     return [TokenRow(**row._mapping) for row in rows]
+
+
+def by_key(db: sa.Connection) -> list[tuple[int, str, int]]:
+    """For each key that tokens are under: connection id and ciphertext of its newest one, and how many there are."""
+    of_a_key = (
+        sa.select(sa.func.max(table.c.id).label("newest"), sa.func.count().label("number"))
+        .where(table.c.access_token.is_not(None))
+        .group_by(sa.func.substr(table.c.access_token, 1, _KEY_PREFIX))
+        .subquery()
+    )
+    rows = db.execute(
+        sa.select(table.c.id, table.c.access_token, of_a_key.c.number).join(of_a_key, table.c.id == of_a_key.c.newest)
+    )
+    return [(row.id, row.access_token, row.number) for row in rows]
 
 
 def take_lease(db: sa.Connection, row: TokenRow, *, owner: str, now: datetime, until: datetime) -> bool:

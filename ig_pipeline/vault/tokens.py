@@ -25,7 +25,7 @@ from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.tokens import TokenRow
 from ig_pipeline.storage.waiting import in_thread, retry_while_unavailable
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
-from ig_pipeline.vault.cipher import KeyRing
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError, fingerprint_of
 
 log = logging.getLogger(__name__)
 
@@ -181,15 +181,25 @@ class TokenVault:
         return await self._renew(row)
 
     def rotate(self) -> int:
-        """Encrypt every token that another key wrote with the first key; how many. Raises `KeyRingError`."""
+        """Encrypt every token that another key wrote with the first key; how many.
+
+        Raises `KeyRingError` for tokens that cannot be read, once all others are encrypted anew.
+        """
         changed = 0
+        unread: dict[str, KeyRingError] = {}
         with self._engine.begin() as db:
             for row in tokens.all_with_tokens(db):
                 if row.ciphertext is None or self._keys.is_current(row.ciphertext):
                     continue
-                bound = _bound(row.id)
-                plain = self._keys.decrypt(row.ciphertext, bound_to=bound)
-                changed += tokens.reencrypt(db, row, self._keys.encrypt(plain, bound_to=bound))
+                try:
+                    plain = opened(row, self._keys)
+                except KeyRingError as error:
+                    unread[row.account_key] = error
+                    continue
+                changed += tokens.reencrypt(db, row, self._keys.encrypt(plain, bound_to=_bound(row.id)))
+        if unread:
+            reason = next(iter(unread.values()))
+            raise KeyRingError(f"{changed} token(s) encrypted anew, but not those of {', '.join(unread)}: {reason}")
         return changed
 
     async def _renew(self, row: TokenRow) -> SecretStr:
@@ -291,7 +301,7 @@ class TokenVault:
         if row.ciphertext is None or row.status != CONNECTED:
             advice = row.status_message or "Connect the account again."
             raise TokenDeadError(f"{row.account_key} is not connected.", cause="invalid", advice=advice)
-        return self._keys.decrypt(row.ciphertext, bound_to=_bound(row.id))
+        return opened(row, self._keys)
 
     async def _read(self, account_key: str) -> TokenRow:
         def read() -> TokenRow:
@@ -306,6 +316,11 @@ class TokenVault:
                 return work(db)
 
         return await in_thread(transact)
+
+
+def opened(row: TokenRow, keys: KeyRing) -> SecretStr:
+    """The token of a row that has one. Raises `KeyRingError`."""
+    return keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
 
 
 def _newly_told(known: TokenEnd, facts: TokenFacts) -> TokenEnd | None:
@@ -331,6 +346,18 @@ def check_readable(db: sa.Connection, keys: KeyRing) -> int:
     for row in rows:
         keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
     return len(rows)
+
+
+def check_ring(db: sa.Connection, keys: KeyRing) -> dict[str, int]:
+    """Fingerprint of a key → how many tokens are under it, once `keys` has written and opened the newest of each.
+
+    Raises `KeyRingError`.
+    """
+    keys.decrypt(keys.encrypt(SecretStr("a trial"), bound_to="a trial"), bound_to="a trial")
+    found = tokens.by_key(db)
+    for connection_id, ciphertext, _ in found:
+        keys.decrypt(ciphertext, bound_to=_bound(connection_id))
+    return {fingerprint_of(ciphertext): number for _, ciphertext, number in found}
 
 
 def _mark_dead(db: sa.Connection, row: TokenRow, owner: str, advice: str, now: datetime) -> None:

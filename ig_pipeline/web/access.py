@@ -10,8 +10,8 @@ import hmac
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
-from ig_pipeline.settings import Settings
-from ig_pipeline.web.origins import Names, host_of, is_loopback
+from ig_pipeline.settings import Settings, is_loopback
+from ig_pipeline.web.origins import Names, host_of
 
 
 class AddressRefusedError(Exception):

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from ig_pipeline.settings import is_loopback
+
 FORWARDING_HEADERS = (
     "forwarded",
     "via",
@@ -53,16 +55,6 @@ def name_of(host: str) -> str | None:
         return str(ipaddress.IPv6Address(found["address"]))
     except ValueError:
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine alone. A name other than localhost is not: it may resolve to anything."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(url: str) -> str:

@@ -4,6 +4,7 @@ Days are Instagram's: midnight to midnight in America/Los_Angeles. Instants are 
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Form, Query
@@ -14,6 +15,7 @@ from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.overview import BackfillState
 from ig_pipeline.sync.judgement import State
 from ig_pipeline.token_ends import Expiry
+from ig_pipeline.vault.revoking import AtMeta, TokenEnded
 
 _Address = Annotated[
     str,
@@ -115,10 +117,22 @@ class Timeline(BaseModel):
     accounts: list[AccountTimeline]
 
 
+class TokenAtMeta(BaseModel):
+    """What became at Meta of a token that was destroyed here."""
+
+    account: str
+    at_meta: AtMeta = Field(
+        description="revoked; not_valid_anyway; still_in_use by another connection of the same person; not_possible "
+        "with Instagram Login; failed."
+    )
+    detail: str = Field(description="The same as a sentence, with what its owner can do.")
+
+
 class Disconnected(BaseModel):
     """The tokens are destroyed and syncing has stopped; the history stays."""
 
     disconnected: list[str] = Field(description="Names of the connections.")
+    tokens: list[TokenAtMeta] = Field(description="The tokens that were destroyed.")
 
 
 class DeletionState(BaseModel):
@@ -129,6 +143,9 @@ class DeletionState(BaseModel):
     requested_at: dt.datetime
     completed_at: dt.datetime | None
     url: str
+    tokens: list[TokenAtMeta] = Field(
+        default=[], description="The tokens that were destroyed; told once, to who asked for the deletion."
+    )
 
 
 class MetaDeletionAnswer(BaseModel):
@@ -167,6 +184,11 @@ class SyncRequested(BaseModel):
     """Requests, one per account, and where to follow each."""
 
     requests: list[SyncRequestState]
+
+
+def tokens_at_meta(ended: Sequence[TokenEnded]) -> list[TokenAtMeta]:
+    """As the document promises it."""
+    return [TokenAtMeta(account=one.account_key, at_meta=one.at_meta, detail=one.sentence) for one in ended]
 
 
 def is_known_status(connection: Connection) -> ConnectionStatus:

@@ -269,7 +269,9 @@ def deployment(folder: Path, *, accounts: int, latency: float = 20.0) -> Iterato
     lines: dict[str, list[str]] = defaultdict(list)
     with ExitStack() as stack:
         stack.enter_context(
-            _environment(PYTHONPATH=str(Path(__file__).parent / "put_forward"), CLOCK_PUT_FORWARD=str(clock_file))
+            _environment(
+                PYTHONPATH=str(Path(__file__).parent / "put_forward"), PYTHON_CLOCK_PUT_FORWARD=str(clock_file)
+            )
         )
         stack.enter_context(stop_signals())
         children = stack.enter_context(Children(lambda name, line: lines[name].append(line)))
@@ -277,7 +279,7 @@ def deployment(folder: Path, *, accounts: int, latency: float = 20.0) -> Iterato
         prepare_databases(settings)
         simulator = [sys.executable, "-m", "ig_pipeline.cli", "simulator", "--port", "0", "--json"]
         options = ["--accounts", str(accounts), "--latency", str(latency)]
-        children.start("simulator", [*simulator, *options], env=environment(settings))
+        children.start("simulator", [*simulator, *options], env=environment(settings, "simulator"))
         url = json.loads(wait_for(lambda: next(iter(lines["simulator"]), None), what="the simulator"))["url"]
         app = httpx.get(f"{url}/_simulator").json()
         values = {"graph_url": url, "app_id": app["app_id"], "app_secret": app["app_secret"], "web_port": free_port()}

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.simulator.server import RunningSimulator
+from ig_pipeline.simulator.tokens import USUAL_SCOPES, Grant
 from ig_pipeline_tests.cli.conftest import Run
 
 EMAIL = "a@b.example"
@@ -29,10 +30,17 @@ def settings_in(folder: Path, env: Mapping[str, str]) -> Settings:
 
 def connect(run: Run, meta: RunningSimulator, username: str, *options: str, email: str = EMAIL) -> str:
     """Connect an account by the command line; its token."""
-    token = meta.token(username)
+    token = token_after_consent(meta, username)
     result = run("connections", "add", "--email", email, *options, env=environment(meta), stdin=token)
     assert result.exit_code == 0, result.output
     return token
+
+
+def token_after_consent(meta: RunningSimulator, username: str) -> str:
+    """The owner's token, also after an earlier one was ended."""
+    book, subject = meta.simulation.book, meta.simulation.subject_of(username, "facebook")
+    generation, scopes = book.generation_of("facebook", subject), frozenset(USUAL_SCOPES["facebook"])
+    return book.issue(Grant("facebook", "user", subject, generation, None, None, scopes))
 
 
 def database_url(folder: Path) -> SecretStr:

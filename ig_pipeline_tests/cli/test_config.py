@@ -60,3 +60,15 @@ def test_secrets_are_masked(run: Run, form: tuple[str, ...]) -> None:
 )
 def test_a_url_shows_where_but_never_its_password(url: str, shown: str) -> None:
     assert shown_value(SecretStr(url)) == shown
+
+
+def test_an_env_file_in_the_working_folder_cannot_lead_tokens_away_unseen(run: Run, tmp_path: Path) -> None:
+    """`cd` into a folder somebody else filled, and every token would have gone where its .env said."""
+    (tmp_path / ".env").write_text("IG_PIPELINE_GRAPH_URL=https://graph.evil.example\n")
+    seen = run("config", "show", "--json")
+    assert "https://graph.evil.example" in seen.stderr
+    assert str(tmp_path / ".env") in seen.stderr
+    (tmp_path / ".env").write_text("IG_PIPELINE_GRAPH_URL=http://graph.evil.example\n")
+    refused = run("connections", "list")
+    assert refused.exit_code != 0
+    assert "https://" in refused.stderr

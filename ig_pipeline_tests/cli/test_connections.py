@@ -12,7 +12,7 @@ from ig_pipeline.cli.adding import choose
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.simulator.server import RunningSimulator
-from ig_pipeline.storage import sync_requests
+from ig_pipeline.storage import meta_people, sync_requests
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.tokens import read
@@ -75,7 +75,7 @@ def test_an_instagram_token_whose_end_nobody_tells_still_gets_one(run: Run, meta
 
 def test_connecting_again_keeps_the_key_and_the_row(run: Run, meta: RunningSimulator) -> None:
     connect(run, meta, "acme.studio")
-    run("connections", "disconnect", "--account", "acme.studio", "--yes")
+    run("connections", "disconnect", "--account", "acme.studio", "--yes", env=environment(meta))
     assert listed(run)[0]["status"] == "disconnected"
     connect(run, meta, "acme.studio")
     assert [(row["account_key"], row["status"]) for row in listed(run)] == [("acme.studio", "connected")]
@@ -84,7 +84,7 @@ def test_connecting_again_keeps_the_key_and_the_row(run: Run, meta: RunningSimul
 def test_connecting_again_asks_for_the_days_that_were_missed(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
     connect(run, meta, "acme.studio")
     assert run("sync", "--account", "acme.studio", "--days", "2", env=environment(meta)).exit_code == 0
-    run("connections", "disconnect", "--account", "acme.studio", "--yes")
+    run("connections", "disconnect", "--account", "acme.studio", "--yes", env=environment(meta))
     connect(run, meta, "acme.studio")
     engine = open_engine(database_url(tmp_path))
     with reading(engine) as db:
@@ -95,9 +95,13 @@ def test_connecting_again_asks_for_the_days_that_were_missed(run: Run, meta: Run
 
 
 def test_a_disconnected_account_has_no_token_left(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
-    connect(run, meta, "acme.studio")
-    assert run("connections", "disconnect", "--account", "acme.studio").exit_code == ExitCode.USAGE
-    assert run("connections", "disconnect", "--account", "acme.studio", "--yes").exit_code == 0
+    token = connect(run, meta, "acme.studio")
+    command = ("connections", "disconnect", "--account", "acme.studio")
+    assert run(*command).exit_code == ExitCode.USAGE
+    done = run(*command, "--yes", env=environment(meta))
+    assert done.exit_code == 0
+    assert "acme.studio: It was ended at Meta, too." in done.stdout
+    assert httpx.get(f"{meta.url}/me", params={"access_token": token}).status_code == 400
     engine = open_engine(database_url(tmp_path))
     with reading(engine) as db:
         assert read(db, "acme.studio").ciphertext is None
@@ -183,3 +187,21 @@ def test_a_switched_off_app_is_said_in_metas_words(run: Run, meta: RunningSimula
 
 def test_an_empty_list_says_what_comes_next(run: Run) -> None:
     assert "connections add" in run("connections", "list").stdout
+
+
+def test_forgetting_ends_the_token_at_meta_too(run: Run, meta: RunningSimulator) -> None:
+    token = connect(run, meta, "acme.studio")
+    done = run("connections", "forget", "--email", EMAIL, "--yes", env=environment(meta))
+    assert done.exit_code == 0, done.output
+    assert "acme.studio: It was ended at Meta, too." in done.stdout
+    assert httpx.get(f"{meta.url}/me", params={"access_token": token}).status_code == 400
+
+
+def test_who_gave_a_token_is_known_to_metas_callbacks(run: Run, meta: RunningSimulator, tmp_path: Path) -> None:
+    """Without the app's id and secret Meta does not tell."""
+    connect(run, meta, "acme.studio")
+    engine = open_engine(database_url(tmp_path))
+    with reading(engine) as db:
+        found = meta_people.connections_of(db, meta.world.account("acme.studio").user_id)
+    engine.dispose()
+    assert [connection.account_key for connection in found] == ["acme.studio"]

@@ -45,8 +45,9 @@ def test_the_demo_fills_thirty_days_and_carries_on_the_second_time(tmp_path: Pat
     key = (folder / "demo" / "keys" / "token.key").read_text().split()[-1]
     assert_nowhere({"app secret": World(accounts=3).app_secret, "key": key}, demo.output, folder)
     assert_no_token(demo.output, folder)
-    with up_process(folder, "demo", env={}) as again:
+    with up_process(folder, "demo", env={"IG_LONG_TOKEN": "canary-long-token"}) as again:
         again.says("Ctrl-C stops")
+        assert [child for child in again.family()[1:] if "canary-long-token" in child.environ().values()] == []
         if instagram_day(datetime.now(UTC)) == instagram_day(since):
             assert "account-days are still missing" not in again.output
         family = again.family()

@@ -52,7 +52,7 @@ def test_dagster_accepts_what_the_helm_values_add(tmp_path: Path) -> None:
 def test_the_home_gets_the_production_file_when_dagster_has_a_database(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, dagster_database_url=SecretStr("postgresql://a:b@c/d"))
     assert yaml.safe_load((prepare_home(settings) / "dagster.yaml").read_text()) == read("deploy/dagster.yaml")
-    assert environment(settings)["IG_PIPELINE_DAGSTER_DATABASE_URL"] == "postgresql+psycopg2://a:b@c/d"
+    assert environment(settings, "daemon")["IG_PIPELINE_DAGSTER_DATABASE_URL"] == "postgresql+psycopg2://a:b@c/d"
 
 
 def test_processes_get_every_setting_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_processes_get_every_setting_as_it_is_now(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("IG_PIPELINE_GRAPH_VERSION", "v19.0")
     keys = (SecretStr("k" * 43 + "="), SecretStr("l" * 43 + "="))
     settings = Settings(data_dir=tmp_path, graph_version="v25.0", encryption_keys=keys, accounts_per_run=7)
-    env = environment(settings)
+    env = environment(settings, "code")
     assert load_settings(env, env_file=None) == settings.model_copy(update={"data_dir": tmp_path.resolve()})
     assert env["DAGSTER_HOME"] == str(tmp_path.resolve() / "dagster")
 
@@ -68,11 +68,11 @@ def test_processes_get_every_setting_as_it_is_now(tmp_path: Path, monkeypatch: p
 def test_processes_in_another_folder_find_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = Settings(media_url="my media", database_url=SecretStr("sqlite:///my.db"))
-    env = environment(settings)
+    env = environment(settings, "code")
     assert env["IG_PIPELINE_MEDIA_URL"] == str(tmp_path / "my media")
     assert env["IG_PIPELINE_DATABASE_URL"] == f"sqlite:///{tmp_path / 'my.db'}"
     for url in ("s3://bucket/prefix", f"file://{tmp_path}", str(tmp_path)):
-        assert environment(settings.model_copy(update={"media_url": url}))["IG_PIPELINE_MEDIA_URL"] == url
+        assert environment(settings.model_copy(update={"media_url": url}), "code")["IG_PIPELINE_MEDIA_URL"] == url
 
 
 def test_two_on_one_home_are_refused_and_the_lock_ends_with_its_holder(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ WORKING = [
     ("timeline", ("--email", EMAIL)),
     ("tokens refresh", ("--within", "90")),
     ("keys rotate", ()),
+    ("keys prune", ()),
     ("backfill-instagram", (*ACCOUNT, "--dry-run", "--limit", "1")),
     ("backfill-status", ()),
     ("connections disconnect", (*ACCOUNT, "--yes")),
@@ -60,6 +61,7 @@ FAILING = [
     ("backfill-instagram", (*ACCOUNT, "--limit", "1")),
     ("connections list", ()),
     ("keys rotate", ()),
+    ("keys prune", ()),
     ("timeline", ("--email", EMAIL)),
 ]
 

@@ -18,6 +18,7 @@ def test_a_person_is_exported_without_secrets_and_then_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IG_PIPELINE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("IG_PIPELINE_GRAPH_URL", "http://127.0.0.1:1")
     engine = open_engine(SecretStr(f"sqlite:///{tmp_path / 'ig_pipeline.db'}"))
     migrate(engine)
     with engine.begin() as db:

@@ -1,4 +1,4 @@
-/* The time of day, shifted by as many nanoseconds as the first eight bytes of $CLOCK_SHIFT_FILE say.
+/* The time of day, shifted by as many nanoseconds as the first eight bytes of $LD_CLOCK_SHIFT_FILE say.
  *
  * Loaded before the C library (LD_PRELOAD). The file is mapped: a write to it moves every process at once. Monotonic
  * clocks, relative timeouts and times of files are left alone. A deadline by the time of day, which a caller has
@@ -26,7 +26,7 @@
 static const volatile int64_t *shared;
 
 __attribute__((constructor)) static void attach(void) {
-    const char *path = getenv("CLOCK_SHIFT_FILE");
+    const char *path = getenv("LD_CLOCK_SHIFT_FILE");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
     void *mapped = mmap(NULL, sizeof *shared, PROT_READ, MAP_SHARED, file, 0);

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-SHIFT_FILE = "CLOCK_SHIFT_FILE"
+SHIFT_FILE = "LD_CLOCK_SHIFT_FILE"
 _SOURCE = Path(__file__).with_name("clock_shift.c")
 _NANOSECONDS = struct.Struct("q")
 _PACKAGES = ("gcc", "libc6-dev")

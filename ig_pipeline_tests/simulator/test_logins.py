@@ -262,3 +262,10 @@ def test_removing_the_app_ends_its_tokens_until_the_next_consent(ask: Asker) -> 
     assert graph(ask, "me", token)["error"]["error_subcode"] == 458
     code = ask.control("POST", "consent/acme.studio", redirect_uri=BACK)["code"]
     assert "name" in graph(ask, "me", facebook_token(ask, code).json()["access_token"])
+
+
+def test_with_instagram_login_no_call_ends_a_token(ask: Asker) -> None:
+    token = ask.sim.token("acme.studio", "instagram")
+    refused = ask.http.delete(f"{ask.sim.url}/me/permissions", params={"access_token": token})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, 100)
+    assert "id" in graph(ask, "me", token)

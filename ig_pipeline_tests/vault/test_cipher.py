@@ -3,6 +3,7 @@
 import base64
 import logging
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from ig_pipeline.settings import load_settings
-from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
+from ig_pipeline.vault.cipher import (
+    MAY_STILL_WRITE,
+    KeyRing,
+    KeyRingError,
+    add_key,
+    fingerprint_of,
+    key_path,
+    new_key,
+    prune_keys,
+)
 
 TOKEN = SecretStr("EAAcanary-secret-0123456789")
 KEY = new_key()
@@ -138,3 +148,46 @@ def test_whatever_is_sealed_comes_back_for_its_row_and_no_other(plain: str, row:
 def test_whatever_else_stands_in_the_column_is_refused_in_one_way(damaged: str) -> None:
     with pytest.raises(KeyRingError):
         KeyRing([KEY]).decrypt(damaged, bound_to="r")
+
+
+def test_a_ring_that_lives_on_takes_the_new_key_at_once(tmp_path: Path) -> None:
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    ring = KeyRing.from_settings(settings)
+    before = ring.encrypt(TOKEN, bound_to="r")
+    add_key(settings)
+    assert not ring.is_current(before)
+    assert fingerprint_of(ring.encrypt(TOKEN, bound_to="r")) != fingerprint_of(before)
+    assert ring.decrypt(before, bound_to="r") == TOKEN
+
+
+def test_keys_that_several_processes_add_at_once_are_all_kept(tmp_path: Path) -> None:
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    threads = [threading.Thread(target=add_key, args=(settings,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(key_path(settings).read_text().split())) == 9
+
+
+def test_a_key_that_is_in_use_or_may_still_write_is_not_taken_off(tmp_path: Path) -> None:
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    ring = KeyRing.from_settings(settings)
+    used = fingerprint_of(ring.encrypt(TOKEN, bound_to="r"))
+    add_key(settings)
+    add_key(settings)
+    changed = datetime.fromtimestamp(key_path(settings).stat().st_mtime, UTC)
+    soon, later = changed + MAY_STILL_WRITE - timedelta(seconds=1), changed + MAY_STILL_WRITE
+    assert prune_keys(settings, in_use=set, now=soon) == (0, later)
+    assert prune_keys(settings, in_use=lambda: {used}, now=later) == (1, None)
+    assert ring.only_reading() == (used,)
+    assert prune_keys(settings, in_use=lambda: {used}, now=later + MAY_STILL_WRITE) == (0, None)
+
+
+def test_a_ring_whose_file_went_away_writes_no_more(tmp_path: Path) -> None:
+    settings = load_settings({"IG_PIPELINE_DATA_DIR": str(tmp_path)}, env_file=None)
+    ring = KeyRing.from_settings(settings)
+    key_path(settings).unlink()
+    with pytest.raises(KeyRingError, match="cannot be used"):
+        ring.encrypt(TOKEN, bound_to="r")
+    assert not key_path(settings).exists()

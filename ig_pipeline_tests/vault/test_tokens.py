@@ -22,7 +22,7 @@ from ig_pipeline.storage.database import DatabaseUnreachableError, reading
 from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.token_ends import Expiry, TokenEnd
 from ig_pipeline.vault import tokens as vault_tokens
-from ig_pipeline.vault.cipher import KeyRing, new_key
+from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
 from ig_pipeline.vault.tokens import TokenVault
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -191,6 +191,21 @@ async def test_rotation_moves_every_token_to_the_first_key(database: sa.Engine) 
     vault_with(database, Meta(), days_left=40, keys=KeyRing([old]))
     assert TokenVault(database, KeyRing([new, old]), Meta(), clock=lambda: NOW).rotate() == 1
     assert await TokenVault(database, KeyRing([new]), Meta(), clock=lambda: NOW).token_of("acme.studio") == OLD
+
+
+async def test_a_token_that_cannot_be_read_keeps_no_other_under_a_leaked_key(database: sa.Engine) -> None:
+    leaked, new, lost = new_key(), new_key(), new_key()
+    vault = vault_with(database, Meta(), days_left=40, keys=KeyRing([leaked]))
+    other = TokenVault(database, KeyRing([lost]), Meta(), clock=lambda: NOW)
+    with database.begin() as db:
+        other.store(
+            db, email="a@b.example", login="facebook", account_id="2", username="lost", token=OLD, expires_at=None
+        )
+    with pytest.raises(KeyRingError, match=r"^1 token\(s\) encrypted anew, but not those of lost: .*not on the ring"):
+        TokenVault(database, KeyRing([new, leaked]), Meta(), clock=lambda: NOW).rotate()
+    assert await TokenVault(database, KeyRing([new]), Meta(), clock=lambda: NOW).token_of("acme.studio") == OLD
+    with pytest.raises(KeyRingError):
+        await vault.token_of("acme.studio")
 
 
 async def test_a_death_sentence_for_a_token_that_was_replaced_meanwhile_is_not_carried_out(

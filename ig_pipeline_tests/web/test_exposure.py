@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from ig_pipeline.cli.main import cli
-from ig_pipeline.settings import Settings, SettingsError, load_settings
+from ig_pipeline.settings import Settings, SettingsError, is_loopback, load_settings
 from ig_pipeline.web.access import AddressRefusedError, check_exposure
 from ig_pipeline.web.app import create_app
-from ig_pipeline.web.origins import FORWARDING_HEADERS, Names, is_loopback, name_of
+from ig_pipeline.web.origins import FORWARDING_HEADERS, Names, name_of
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.web.front_door import ADMIN, API_TOKEN, READER, FrontDoor, front_door
 

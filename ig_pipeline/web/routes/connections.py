@@ -6,15 +6,19 @@ A login is started for an address by an app that signed the link, or by the pers
 from typing import Annotated
 from urllib.parse import urlencode
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
 from ig_pipeline.graph_api.errors import GraphError
 from ig_pipeline.graph_api.oauth import code_of_callback
 from ig_pipeline.storage import connections as stored
+from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.sync.judgement import judge_connections
+from ig_pipeline.vault.revoking import Taken, end_at_meta, take_tokens
 from ig_pipeline.web.answers import CONNECT_PATH, as_json, connection_state
 from ig_pipeline.web.consent import StateProblem, begin, complete
 from ig_pipeline.web.cookies import login_of, set_finished, set_login
@@ -23,7 +27,7 @@ from ig_pipeline.web.negotiation import wants_page
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.services import CALLBACK_PATH, Services, WebServices
-from ig_pipeline.web.shapes import Connected, ConnectionList, Disconnected, Email
+from ig_pipeline.web.shapes import Connected, ConnectionList, Disconnected, Email, tokens_at_meta
 from ig_pipeline.web.start_links import StartLinkError, check_start_link
 
 router = APIRouter(tags=["connections"])
@@ -139,23 +143,36 @@ def status(services: Services, email: Email) -> Response:
     responses=refusals(401, 403, 404, 422, 429, 503),
     summary="Disconnect",
 )
-def disconnect(
+async def disconnect(
     services: Services,
     email: Email,
     account: Annotated[str | None, Query(max_length=128, description="One connection; all when left out.")] = None,
 ) -> Disconnected:
-    """Destroy the tokens and stop syncing. The history stays; connecting again carries on with it."""
+    """Destroy the tokens, here and where that is possible at Meta, and stop syncing.
+
+    The history stays; connecting again carries on with it.
+    """
+    keys, taken = await run_in_threadpool(_destroy, services, email, account)
+    return Disconnected(disconnected=keys, tokens=tokens_at_meta(await end_at_meta(services.client, taken)))
+
+
+def _destroy(services: WebServices, email: str, account: str | None) -> tuple[list[str], list[Taken]]:
     with services.engine.begin() as db:
-        mine = [
-            connection
-            for connection in stored.list_connections(db, email=email)
-            if account is None or connection.account_key == account
-        ]
-        if not mine:
-            raise Problem(404, "no_connection", "There is no such connection.", "Check the address and the account.")
+        mine = chosen_connections(db, email, account)
+        taken = take_tokens(db, services.keys, mine)
         for connection in mine:
             stored.disconnect(db, connection.id, now=services.clock())
-    return Disconnected(disconnected=[connection.account_key for connection in mine])
+    return [connection.account_key for connection in mine], taken
+
+
+def chosen_connections(
+    db: sa.Connection, email: str, account: str | None, *, none_is_fine: bool = False
+) -> list[Connection]:
+    """A user's connections, or one of them. Raises `Problem` when there is none, unless that is fine."""
+    found = [item for item in stored.list_connections(db, email=email) if account in (None, item.account_key)]
+    if not found and not none_is_fine:
+        raise Problem(404, "no_connection", "There is no such connection.", "Check the address and the account.")
+    return found
 
 
 def to_dialog(services: WebServices, email: str) -> Response:

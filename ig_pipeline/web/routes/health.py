@@ -1,14 +1,21 @@
 """Whether the service lives, is ready, and what it counts. The first two need no token: probes have none."""
 
+import logging
+
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
-from ig_pipeline.storage.database import DatabaseError, pending_migrations
+from ig_pipeline.storage.database import DatabaseError, pending_migrations, reading
+from ig_pipeline.vault.cipher import KeyRingError
+from ig_pipeline.vault.tokens import check_ring
 from ig_pipeline.web.gates import reader
 from ig_pipeline.web.monitoring import MEDIA_TYPE, exposition
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.services import Services, WebServices
 from ig_pipeline.web.shapes import Health
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["operations"])
 
@@ -26,8 +33,10 @@ async def healthz() -> Health:
     summary="Can it work",
 )
 def readyz(services: Services) -> Response:
-    """The database answers, its tables are up to date, the keys are there."""
+    """The database answers, its tables are up to date, the keys write and open what is stored."""
     checks = {"database": "ok", "migrations": "ok", "keys": "ok", **_database(services)}
+    if checks["database"] == checks["migrations"] == "ok":
+        checks["keys"] = _keys(services)
     failing = any(value != "ok" for value in checks.values())
     health = Health(status="failing" if failing else "ok", checks=checks)
     return JSONResponse(health.model_dump(), 503 if failing else 200)
@@ -55,3 +64,16 @@ def _database(services: WebServices) -> dict[str, str]:
     except DatabaseError:
         return {"database": "does not answer", "migrations": "unknown"}
     return {"migrations": f"pending: {', '.join(pending)}"} if pending else {}
+
+
+def _keys(services: WebServices) -> str:
+    try:
+        with reading(services.engine) as db:
+            check_ring(db, services.keys)
+    except KeyRingError as error:
+        # Paths and fingerprints are for the operator: this address answers everyone.
+        log.error("[KEYS] %s", error)  # noqa: TRY400 - the sentence says it all
+        return "cannot be used, the log says why"
+    except (DatabaseError, sa.exc.SQLAlchemyError):
+        return "unknown"
+    return "ok"

@@ -33,7 +33,8 @@ def deauthorize(http: Request, services: Services, signed_request: Signed) -> Di
         connections = _connections_of(db, services, request)
         for connection in connections:
             disconnect(db, connection.id, now=services.clock())
-    return Disconnected(disconnected=[connection.account_key for connection in connections])
+    # Meta has ended them already.
+    return Disconnected(disconnected=[connection.account_key for connection in connections], tokens=[])
 
 
 @router.post(

@@ -3,17 +3,20 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
 from ig_pipeline.storage import deletion_requests, user_data
-from ig_pipeline.storage.connections import list_connections
 from ig_pipeline.storage.database import reading
+from ig_pipeline.storage.deletion_requests import DeletionRequest
+from ig_pipeline.vault.revoking import Taken, end_at_meta, take_tokens
 from ig_pipeline.web.answers import deletion_state
 from ig_pipeline.web.gates import admin, count, reader
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
-from ig_pipeline.web.services import Services
-from ig_pipeline.web.shapes import DeletionState, Email
+from ig_pipeline.web.routes.connections import chosen_connections
+from ig_pipeline.web.services import Services, WebServices
+from ig_pipeline.web.shapes import DeletionState, Email, tokens_at_meta
 
 router = APIRouter(tags=["people"])
 
@@ -44,23 +47,27 @@ def export(services: Services, email: Email) -> Response:
     responses=refusals(401, 403, 404, 422, 429, 503),
     summary="Forget a user, or one account of theirs",
 )
-def forget(
+async def forget(
     services: Services,
     email: Email,
     account: Annotated[str | None, Query(max_length=128, description="One connection; all when left out.")] = None,
 ) -> DeletionState:
-    """Rows go at once; files, previews and cells of the grid within a minute of Dagster's. A tombstone stays."""
+    """Rows go at once; files, previews and cells of the grid within a minute of Dagster's. A tombstone stays.
+
+    Tokens are ended at Meta, too, where that is possible.
+    """
+    deletion, taken = await run_in_threadpool(_request, services, email, account)
+    ended = await end_at_meta(services.client, taken)
+    return deletion_state(deletion, services.settings).model_copy(update={"tokens": tokens_at_meta(ended)})
+
+
+def _request(services: WebServices, email: str, account: str | None) -> tuple[DeletionRequest, list[Taken]]:
     with services.engine.begin() as db:
-        mine = [
-            connection
-            for connection in list_connections(db, email=email)
-            if account is None or connection.account_key == account
-        ]
         whole = email if account is None else None
-        if not mine and not (whole and user_data.is_held(db, whole)):
-            raise Problem(404, "no_connection", "There is no such connection.", "Check the address and the account.")
-        deletion = deletion_requests.request(db, mine, origin="admin", now=services.clock(), email=whole)
-    return deletion_state(deletion, services.settings)
+        held = whole is not None and user_data.is_held(db, whole)
+        mine = chosen_connections(db, email, account, none_is_fine=held)
+        taken = take_tokens(db, services.keys, mine)
+        return deletion_requests.request(db, mine, origin="admin", now=services.clock(), email=whole), taken
 
 
 @router.get(

@@ -10,7 +10,7 @@ from pathlib import Path
 import ig_pipeline.clock
 
 _real = ig_pipeline.clock.utc_now
-_file = Path(os.environ["CLOCK_PUT_FORWARD"])
+_file = Path(os.environ["PYTHON_CLOCK_PUT_FORWARD"])
 
 
 def utc_now() -> datetime:
