@@ -15,6 +15,7 @@ import click
 from pydantic import SecretStr
 from rich.console import Console
 
+from ig_pipeline.bounded_answers import read_json
 from ig_pipeline.cli.children import ChildDiedError, Children, StoppedError, stop_signals
 from ig_pipeline.cli.dagster_home import environment
 from ig_pipeline.cli.dagster_stack import unfinished_runs
@@ -199,4 +200,4 @@ def _ask_for_missing(settings: Settings, connections: list[Connection], window: 
 
 def _get(url: str) -> Any:  # noqa: ANN401 - whatever JSON is there
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the simulator's own address
-        return json.load(answer)
+        return read_json(answer)
