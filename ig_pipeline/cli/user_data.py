@@ -5,7 +5,7 @@ Thin: what is held is `storage.user_data`'s to know, how it ends `defs.deletions
 
 import click
 
-from ig_pipeline.cli.console import print_json, shown
+from ig_pipeline.cli.console import print_json_pieces, shown
 from ig_pipeline.cli.exit_codes import ExitCode
 from ig_pipeline.cli.failures import CommandError
 from ig_pipeline.cli.opening import open_database
@@ -26,11 +26,11 @@ def export(email: str) -> None:
     Examples:
       ig-pipeline connections export --email a@b.example > data.json
     """
-    with open_database(load_settings()) as engine, reading(engine) as db:
-        found = user_data.export(db, email)
-    if found is None:
-        raise CommandError(f"Nothing is held about {email}.", ExitCode.USAGE)
-    print_json(found)
+    with open_database(load_settings()) as engine:
+        pieces = user_data.export(engine, email)
+        if pieces is None:
+            raise CommandError(f"Nothing is held about {email}.", ExitCode.USAGE)
+        print_json_pieces(pieces)
 
 
 @click.command("forget")

@@ -1,41 +1,53 @@
 """All that is held about a person, wherever it stands: to hand it out, or to erase it.
 
-Tables are found by their columns (`u_id`, `account_id`, `account_key`), so that one added later is not forgotten.
+Tables are found by their columns (`u_id`, `account_id`, `account_key`, `connection_id`), so that one added later is not
+forgotten.
 Files and Dagster's own storage are not rows: whoever erases them does so elsewhere.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.connections import Connection, list_connections
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import reading, snapshot
 from ig_pipeline.storage.tables import metadata, oauth_states, user_tokens, users
-
-Json = dict[str, Any]
 
 # Secrets and the machinery around them: no use to the person, and a token in an export is a leak.
 _SECRETS = {"access_token", "lease_owner", "lease_until", "token_version", "state_hash", "browser_hash"}
 _KEEP_WHILE_FILES_REMAIN = {"media_items", "user_tokens", "users"}
 
 
-def export(db: sa.Connection, email: str) -> Json | None:
-    """Every row about the person behind `email`, by table, without secrets. None: nobody has this email."""
+def export(engine: sa.Engine, email: str) -> Iterator[str] | None:
+    """Every row about the person behind `email`, by table, without secrets: a JSON document in pieces, a row a line.
+
+    None: nobody has this email. However much is held, only a few rows of it are in memory. The pieces are of one
+    moment; a connection is open until the last is taken or the iterator is closed. Raises `DatabaseError`.
+    """
     email = email.strip().lower()
-    u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
-    if u_id is None:
-        return None
-    keys = [connection.account_key for connection in list_connections(db, email=email)]
-    tables: dict[str, list[Json]] = {}
-    for table in metadata.sorted_tables:
-        condition = _about_person(table, u_id, email, keys)
-        if condition is None:
-            continue
-        shown = [column for column in table.columns if column.name not in _SECRETS]
-        rows = db.execute(sa.select(*shown).where(condition).order_by(*table.primary_key.columns))
-        tables[table.name] = [{name: _plain(value) for name, value in row._mapping.items()} for row in rows]
-    return {"email": email, "tables": tables}
+    with reading(engine) as db:
+        u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
+    return None if u_id is None else _document(engine, u_id, email)
+
+
+def _document(engine: sa.Engine, u_id: int, email: str) -> Iterator[str]:
+    yield f'{{"email": {_json(email)}, "tables": {{'
+    between_tables = "\n"
+    with snapshot(engine) as db:
+        for table in metadata.sorted_tables:
+            condition = _about_person(table, u_id, email)
+            if condition is None:
+                continue
+            yield f"{between_tables}{_json(table.name)}: ["
+            between_tables, between_rows = ",\n", "\n"
+            shown = [column for column in table.columns if column.name not in _SECRETS]
+            for row in db.execute(sa.select(*shown).where(condition).order_by(*table.primary_key.columns)).mappings():
+                yield between_rows + _json(dict(row))
+                between_rows = ",\n"
+            yield "]"
+    yield "\n}}\n"
 
 
 def erase_account(db: sa.Connection, connection: Connection) -> dict[str, int]:
@@ -71,14 +83,15 @@ def erase_person(db: sa.Connection, u_id: int, email: str) -> dict[str, int]:
     return {name: count for name, count in (("oauth_states", states), ("users", person)) if count}
 
 
-def _about_person(table: sa.Table, u_id: int, email: str, keys: Sequence[str]) -> sa.ColumnElement[bool] | None:
+def _about_person(table: sa.Table, u_id: int, email: str) -> sa.ColumnElement[bool] | None:
     if "u_id" in table.c:
         return table.c.u_id == u_id
+    mine = user_tokens.c.u_id == u_id
     if "account_key" in table.c:
-        return table.c.account_key.in_(keys)
-    if table is oauth_states:
-        return table.c.email == email
-    return None
+        return table.c.account_key.in_(sa.select(user_tokens.c.account_key).where(mine))
+    if "connection_id" in table.c:
+        return table.c.connection_id.in_(sa.select(user_tokens.c.id).where(mine))
+    return table.c.email == email if table is oauth_states else None
 
 
 def _about_account(table: sa.Table, u_id: int, account_id: str, account_key: str) -> sa.ColumnElement[bool] | None:
@@ -89,5 +102,11 @@ def _about_account(table: sa.Table, u_id: int, account_id: str, account_key: str
     return None
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, (date, datetime)) else value
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(f"a column of type {type(value).__name__} has no form in an export")

@@ -4,11 +4,20 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from ig_pipeline.storage import connections, daily_metrics, deletion_requests, media_items, oauth_states, sync_requests
+from ig_pipeline.storage import (
+    connections,
+    daily_metrics,
+    deletion_requests,
+    media_items,
+    meta_people,
+    oauth_states,
+    sync_requests,
+)
 from ig_pipeline.storage.connections import Connection
 from ig_pipeline.storage.database import reading
 from ig_pipeline.storage.scrubbing import scrub
@@ -127,9 +136,9 @@ def test_nothing_of_a_forgotten_person_is_left_and_everything_of_others_is(
     code = forget(database, gone)
     assert list(rows_that_name(database, ("forget.me", "forgotten.studio"))) == []
     with reading(database) as db:
-        assert export(db, gone.email) is None
-        kept = export(db, stays.email)
         tombstone = deletion_requests.by_code(db, code)
+    assert exported(database, gone.email) is None
+    kept = exported(database, stays.email)
     assert kept is not None
     assert {name: len(kept["tables"][name]) for name in ("users", "user_tokens", "metrics", "media_items")} == {
         "users": 1,
@@ -159,13 +168,25 @@ def test_one_of_two_accounts_goes_and_a_file_they_share_stays(database: sa.Engin
     assert list(rows_that_name(database, ("first.studio", "17841400000000001"))) == []
 
 
-def test_an_export_has_every_table_about_the_person_and_no_secret(db: sa.Connection) -> None:
-    made = connect(db, "a@b.example", "17841400000000001", "first.studio")
-    keep_file(db, made, "1", "picture")
-    found = export(db, " A@b.example")
+def test_an_export_has_every_table_about_the_person_and_no_secret(database: sa.Engine) -> None:
+    with database.begin() as db:
+        made = connect(db, "a@b.example", "17841400000000001", "first.studio")
+        keep_file(db, made, "1", "picture")
+        meta_people.remember(db, made.id, ["person-1"])
+        other = connect(db, "c@d.example", "17841400000000002", "second.studio")
+        meta_people.remember(db, other.id, ["person-2"])
+    found = exported(database, " A@b.example")
     assert found is not None
-    personal = {table.name for table in metadata.sorted_tables if {"u_id", "account_key"} & set(table.c.keys())}
+    personal = {
+        table.name for table in metadata.sorted_tables if {"u_id", "account_key", "connection_id"} & set(table.c.keys())
+    }
     assert personal <= set(found["tables"])
     assert found["tables"]["sync_requests"][0]["reason"] == "asked for first.studio"
     assert {"expires_at", "expiry", "data_access_expires_at"} <= set(found["tables"]["user_tokens"][0])
+    assert [row["person_id"] for row in found["tables"]["meta_people"]] == ["person-1"]
     assert "sealed" not in json.dumps(found)
+
+
+def exported(engine: sa.Engine, email: str) -> Any:
+    pieces = export(engine, email)
+    return None if pieces is None else json.loads("".join(pieces))

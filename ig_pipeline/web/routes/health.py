@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ig_pipeline.storage.database import DatabaseError, pending_migrations
 from ig_pipeline.web.gates import reader
+from ig_pipeline.web.large_answers import in_pieces
 from ig_pipeline.web.monitoring import MEDIA_TYPE, exposition
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.services import Services, WebServices
@@ -43,7 +44,7 @@ def readyz(services: Services) -> Response:
 )
 def metrics(services: Services) -> Response:
     """Requests to Meta, rows, ages, queues and failures, over all processes: everything is read from the database."""
-    return Response(
+    return in_pieces(
         exposition(services.engine, now=services.clock(), window_days=services.settings.nightly_window_days),
         media_type=MEDIA_TYPE,
     )
