@@ -37,14 +37,16 @@ _MOST_ATTEMPTS = 20
 class Patience:
     """How long a download may dawdle; seconds. `attempts`: tries in a row that bring not one byte.
 
-    Below `slowest` bytes a second over `grace` seconds a connection counts as cut: a trickle would keep its place.
+    `answer`: until the last header of an answer. Below `slowest` bytes a second over `grace` seconds a connection
+    counts as cut. A trickle, of headers or of the file, would keep its place.
     """
 
     connect: float = 10.0
+    answer: float = 40.0
     stall: float = 30.0
     attempts: int = 4
     pause: float = 0.5
-    slowest: int = 1_000
+    slowest: int = 10_000
     grace: float = 60.0
 
 
@@ -167,7 +169,8 @@ class Downloader:
         """The answer to a GET, after redirects, each of which is checked like the URL itself."""
         assert self._session is not None
         for _ in range(_MOST_REDIRECTS):
-            answer = await self._session.get(target, headers=receiver.resume_headers(), allow_redirects=False)
+            async with asyncio.timeout(self._patience.answer):
+                answer = await self._session.get(target, headers=receiver.resume_headers(), allow_redirects=False)
             if answer.status not in _REDIRECTS:
                 return answer
             location = answer.headers.get("Location", "")

@@ -1,13 +1,18 @@
 """Connections that send nothing, too slowly or too much, and what they may cost the others."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import cast
 
 import pytest
 
 from ig_pipeline.web import serving
+from ig_pipeline.web.routes import health
+from ig_pipeline.web.services import WebServices
+from ig_pipeline.web.shapes import Health
 from ig_pipeline_tests.dagster_ui.site import Site
 from ig_pipeline_tests.dagster_ui.site import site as dagster_site
 from ig_pipeline_tests.web.front_door import FrontDoor
@@ -89,3 +94,26 @@ def test_many_that_wait_keep_no_one_out(door_on_sqlite: FrontDoor, monkeypatch: 
         assert ends(peers[0])
         peers[-1].sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b"200 OK" in peers[-1].recv(65536)
+
+
+def test_readiness_is_looked_at_once_for_all_who_ask(
+    door_on_sqlite: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_KEPT_S", 600.0)
+    looks: list[object] = []
+    look = health._ready
+    monkeypatch.setattr(health, "_ready", lambda services: looks.append(1) or look(services))
+    assert {door_on_sqlite.client.get("/readyz").status_code for _ in range(50)} == {200}
+    assert len(looks) == 1
+
+
+@pytest.mark.anyio
+async def test_a_look_that_takes_long_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_KEPT_S", 0.0)
+    looks: list[object] = []
+    monkeypatch.setattr(health, "_ready", lambda services: looks.append(services) or Health(status="ok", checks={}))
+    readiness = health.Readiness()
+    services = cast(WebServices, None)
+    answers = await asyncio.gather(*(readiness.of(services) for _ in range(100)))
+    assert len(looks) == 1
+    assert {answer.status for answer in answers} == {"ok"}
