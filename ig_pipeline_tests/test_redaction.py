@@ -54,7 +54,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_costs_what_its_length_costs(piece: str) -> None:
     def cost(length: int) -> float:

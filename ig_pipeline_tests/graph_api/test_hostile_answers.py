@@ -32,7 +32,7 @@ from ig_pipeline.graph_api.stories import fetch_stories
 from ig_pipeline_tests.graph_api.fake import ACCOUNT, CREDENTIALS, NOON, Handler, Time, client_of
 from ig_pipeline_tests.raw_server import answer, raw_server, sending
 
-pytestmark = [pytest.mark.anyio, pytest.mark.attack]
+pytestmark = pytest.mark.anyio
 ONCE = RetryPolicy(attempts=1)
 APP = MetaApp("1", SecretStr("secret"))
 DAY = date(2026, 11, 18)

@@ -171,7 +171,6 @@ async def test_a_trickle_is_given_up(cdn: RunningCdn, part: Part, threads: Threa
         await fetch(cdn.guard(), cdn.link(ID, VIDEO), part, threads, patience=patience)
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize(
     "begun", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n"], ids=["nothing", "200", "302"]
 )

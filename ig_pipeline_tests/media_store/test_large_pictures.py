@@ -17,7 +17,6 @@ from ig_pipeline.media_store.errors import NotMediaError
 from ig_pipeline.media_store.local_folder import LocalFolder
 from ig_pipeline.media_store.sniffing import sniff
 
-pytestmark = pytest.mark.attack
 SIDE = 7000  # 49 megapixels
 MOST_MB = 100
 KINDS: dict[str, dict[str, object]] = {

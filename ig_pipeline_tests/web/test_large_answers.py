@@ -24,7 +24,7 @@ from ig_pipeline.web.routes import people
 from ig_pipeline_tests.sync.harness import SmallWorld
 from ig_pipeline_tests.web.front_door import API_TOKEN
 
-pytestmark = [pytest.mark.anyio, pytest.mark.attack]
+pytestmark = pytest.mark.anyio
 EMAIL = "much@b.example"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # In one piece 60,000 rows are 13 MB.

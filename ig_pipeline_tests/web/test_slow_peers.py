@@ -17,7 +17,6 @@ from ig_pipeline_tests.dagster_ui.site import Site
 from ig_pipeline_tests.dagster_ui.site import site as dagster_site
 from ig_pipeline_tests.web.front_door import FrontDoor
 
-pytestmark = pytest.mark.attack
 HOST = b"Host: 127.0.0.1\r\n"
 POST = b"POST /sign-in HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
 # What has been sent when the peer stops sending.
