@@ -66,7 +66,7 @@ def parse_json(text: bytes | str) -> object:
     """JSON of bounded size, depth and number of values. Raises `ValueError`, and nothing else.
 
     Numbers that no one can use (not finite, or of more digits than an id) are None; half a surrogate pair, which
-    cannot be written as UTF-8, becomes a replacement character.
+    cannot be written as UTF-8, becomes a question mark.
     """
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if len(raw) > MOST_BYTES:
@@ -74,7 +74,7 @@ def parse_json(text: bytes | str) -> object:
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
         raise ValueError("too many values")
     if b"\\ud" in raw or b"\\uD" in raw:
-        raw = _ESCAPES.sub(lambda found: b"\\ufffd" if found["half"] else found[0], raw)
+        raw = _ESCAPES.sub(lambda found: b"?" if found["half"] else found[0], raw)
     try:
         parsed: object = json.loads(raw, parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None)
     except RecursionError:

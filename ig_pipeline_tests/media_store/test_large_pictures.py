@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ from ig_pipeline.media_store.sniffing import sniff
 
 SIDE = 7000  # 49 megapixels
 MOST_MB = 100
-KINDS: dict[str, dict[str, object]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain.jpg": {},
     "progressive.jpg": {"progressive": True},
     "a.png": {},

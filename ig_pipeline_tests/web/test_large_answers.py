@@ -111,7 +111,10 @@ async def ask(app: ASGIApp, path: str, *, accept: str = "application/json", **qu
         asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    task = asyncio.create_task(app(scope, receive, sent.put))  # type: ignore[arg-type]
+    async def answer() -> None:
+        await app(scope, receive, sent.put)
+
+    task = asyncio.create_task(answer())
     try:
         while True:
             message = await sent.get()
@@ -133,7 +136,7 @@ async def longest_gap(done: asyncio.Event) -> float:
     return longest
 
 
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "export": ("/v1/users/export", {"email": EMAIL}),
     "metrics": ("/metrics", {}),
     "timeline": ("/v1/metrics/timeline/month", {"email": EMAIL, "days": 366}),

@@ -99,9 +99,14 @@ def test_readiness_is_looked_at_once_for_all_who_ask(
     door_on_sqlite: FrontDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "_KEPT_S", 600.0)
-    looks: list[object] = []
+    looks: list[WebServices] = []
     look = health._ready
-    monkeypatch.setattr(health, "_ready", lambda services: looks.append(1) or look(services))
+
+    def counted(services: WebServices) -> Health:
+        looks.append(services)
+        return look(services)
+
+    monkeypatch.setattr(health, "_ready", counted)
     assert {door_on_sqlite.client.get("/readyz").status_code for _ in range(50)} == {200}
     assert len(looks) == 1
 
@@ -109,8 +114,13 @@ def test_readiness_is_looked_at_once_for_all_who_ask(
 @pytest.mark.anyio
 async def test_a_look_that_takes_long_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_KEPT_S", 0.0)
-    looks: list[object] = []
-    monkeypatch.setattr(health, "_ready", lambda services: looks.append(services) or Health(status="ok", checks={}))
+    looks: list[WebServices] = []
+
+    def counted(services: WebServices) -> Health:
+        looks.append(services)
+        return Health(status="ok", checks={})
+
+    monkeypatch.setattr(health, "_ready", counted)
     readiness = health.Readiness()
     services = cast(WebServices, None)
     answers = await asyncio.gather(*(readiness.of(services) for _ in range(100)))
