@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # An upgrade of the system may take the environment's interpreter away.
 $(shell test -x $(BIN)/python || rm -f $(VENV)/*.stamp)
 
-.PHONY: help setup setup-dev demo test test-clock check lint types docs constraints clean
+.PHONY: help setup setup-dev demo test test-clock attack check lint types docs constraints clean
 .PHONY: pin-images audit licences sbom
 .PHONY: dagster-bounds fidelity tour tour-web bench-first-chart bench-events bench-media bench-web chaos-storm chaos-media chaos-dagster
 
@@ -46,6 +46,9 @@ lint: setup-dev ## ruff and the import rules
 
 types: setup-dev ## mypy, strict
 	@$(BIN)/mypy
+
+attack: setup-dev ## the attacks in docs/security.md, each with what became of it
+	@$(BIN)/python -m ig_pipeline_tests.attacks -n 2 --dist loadgroup
 
 check: lint types test ## what CI runs
 

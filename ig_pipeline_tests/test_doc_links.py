@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = sorted(path for package in ("ig_pipeline", "ig_pipeline_tests") for path in (ROOT / package).rglob("*.py"))
 CONFIGURATION = [
     ROOT / "Makefile",

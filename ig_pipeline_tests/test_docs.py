@@ -1,5 +1,6 @@
 """The documentation is true: what it names exists, and what exists is named."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -11,10 +12,12 @@ from ig_pipeline.definitions import build
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.settings import PREFIX, Settings
 from ig_pipeline.storage.tables import metadata
+from ig_pipeline_tests.attacks import PAGE, Attack, attacks, verdict
 from ig_pipeline_tests.readme_blocks import ARCHITECTURE, DOCS, PAGES, README, filled, leaf_commands
 
 ROOT = README.parent
 TEXT = "\n".join(page.read_text() for page in [README, *sorted(DOCS.glob("*.md"))])
+SECURITY = PAGE.read_text()
 
 
 def code_in(text: str) -> list[str]:
@@ -53,6 +56,34 @@ def test_every_table_is_described() -> None:
     assert described == set(metadata.tables), "describe the table in docs/tables.md"
 
 
+def test_every_table_is_said_to_hold_personal_data_or_none() -> None:
+    tables = SECURITY.split("\n## Where personal data is\n", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", tables, re.M)) == set(metadata.tables), "describe the table"
+
+
+def test_every_attack_is_kept_by_tests_that_exist() -> None:
+    tried = list(attacks())
+    assert len(tried) > 30
+    assert [attack.what for attack in tried if not attack.tests] == []
+    missing = []
+    for test in (test for attack in tried for test in attack.tests):
+        file, _, name = test.partition("::")
+        path = ROOT / "ig_pipeline_tests" / file
+        defined = ast.walk(ast.parse(path.read_text())) if path.exists() else ()
+        if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in defined):
+            missing.append(test)
+    assert missing == []
+
+
+def test_what_becomes_of_an_attack_is_the_worst_that_became_of_its_tests() -> None:
+    attack = Attack("a", "b", ("one", "two"))
+    assert verdict(attack, {"one": "passed", "two": "passed"}) == "held"
+    assert verdict(attack, {"one": "passed", "two": "failed"}) == "GOT THROUGH"
+    assert verdict(attack, {"one": "passed", "two": "skipped"}) == "held, in part skipped"
+    assert verdict(attack, {"one": "skipped", "two": "skipped"}) == "skipped"
+    assert verdict(attack, {"one": "passed"}) == "NOT RUN"
+
+
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"`?make ([a-z-]+)", "\n".join(code_in(TEXT))))
@@ -62,7 +93,7 @@ def test_every_make_target_it_names_exists() -> None:
 
 def test_every_setting_it_names_exists() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", TEXT)) <= known
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", TEXT + SECURITY)) <= known
 
 
 def test_every_schedule_and_sensor_is_named() -> None:

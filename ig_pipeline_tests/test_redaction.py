@@ -1,6 +1,7 @@
 """What must not be readable in any line that leaves the process."""
 
 import logging
+import time
 
 import pytest
 
@@ -18,6 +19,8 @@ from ig_pipeline.redaction import RedactingFormatter, redact
         "client_secret=canary-secret&grant_type=ig_exchange_token",
         "https://my.app/callback?code=canary-secret#_",
         "token EAAGcanary-secret0123456789",
+        "first https://a:b/c then postgresql+psycopg2://user:canary-secret@db.example/name",
+        "http://a.example:80,redis://:canary-secret@cache.example/0",
     ],
 )
 def test_a_secret_is_hidden(text: str) -> None:
@@ -34,6 +37,36 @@ def test_a_secret_is_hidden(text: str) -> None:
 )
 def test_plain_text_stays_as_it_is(text: str) -> None:
     assert redact(text) == text
+
+
+HOSTILE = {
+    "schemes": "a.",
+    "addresses": "a://a:",
+    "addresses with slashes": "a://a:/",
+    "parameters": " code=",
+    "parameters without a value": "code code:'",
+    "spaces": "Bearer ",
+    "spaces after a name": "code" + " " * 50,
+    "bots": "/bot1",
+    "digits": "/bot" + "1" * 50,
+    "tokens": "EAA.",
+    "quotes": '"code"',
+}
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_costs_what_its_length_costs(piece: str) -> None:
+    def cost(length: int) -> float:
+        text = piece * (length // len(piece))
+        runs = []
+        for _ in range(3):
+            began = time.process_time()
+            redact(text)
+            runs.append(time.process_time() - began)
+        return min(runs)
+
+    short, long = cost(20_000), cost(160_000)
+    assert long < 0.02 or long < 24 * short, f"{short:.3f} s, and {long:.3f} s for eight times as much"
 
 
 def test_a_log_record_is_cleaned_arguments_included(caplog: pytest.LogCaptureFixture) -> None:

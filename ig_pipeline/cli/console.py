@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +52,12 @@ def print_json(document: object) -> None:
     What a terminal would obey or show backwards (in the captions of an export) is written as its escape.
     """
     click.echo(_OBEYED.sub(_escape, json.dumps(document, indent=2, ensure_ascii=False, default=_plain)))
+
+
+def print_json_pieces(pieces: Iterable[str]) -> None:
+    """The same for a document that comes in pieces, and may be larger than memory."""
+    for piece in pieces:
+        click.echo(_OBEYED.sub(_escape, piece), nl=False)
 
 
 def shown(text: str) -> str:

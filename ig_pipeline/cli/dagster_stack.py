@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
+from ig_pipeline.bounded_answers import read_json
 from ig_pipeline.cli.children import Children
 from ig_pipeline.cli.dagster_home import Process, environment, prepare_home
 from ig_pipeline.cli.ports import local_address, require_free
@@ -123,5 +124,11 @@ def _query(address: str, query: str, token: SecretStr | None) -> dict[str, Any]:
         f"{address}/graphql", data=json.dumps({"query": query}).encode(), headers=headers
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
-        data: dict[str, Any] = json.load(answer)["data"]
+        try:
+            answered = read_json(answer)
+        except ValueError:
+            answered = None
+    data = answered.get("data") if isinstance(answered, dict) else None
+    if not isinstance(data, dict):
+        raise OSError("Dagster's UI answered without data.")
     return data

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ig_pipeline.bounded_answers import read_json
 from ig_pipeline.charts.terminal import blocks_for, timeline_chart, timeline_summary, timeline_table
 from ig_pipeline.cli.children import ChildDiedError, Children, StoppedError, stop_signals
 from ig_pipeline.cli.console import chart_width
@@ -284,4 +285,4 @@ def _ask_for_missing(settings: Settings, connections: list[Connection], window: 
 
 def _get(url: str) -> Any:  # noqa: ANN401 - whatever JSON is there
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the simulator's own address
-        return json.load(answer)
+        return read_json(answer)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from ig_pipeline.cli.console import print_json, shown
+from ig_pipeline.cli.console import print_json_pieces, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.stores import open_database
 from ig_pipeline.clock import utc_now
@@ -30,11 +30,11 @@ def export(email: str) -> None:
     Examples:
       ig-pipeline connections export --email a@b.example > data.json
     """
-    with open_database(load_settings()) as engine, reading(engine) as db:
-        found = user_data.export(db, email)
-    if found is None:
-        raise CommandError(f"Nothing is held about {email}.", ExitCode.USAGE)
-    print_json(found)
+    with open_database(load_settings()) as engine:
+        pieces = user_data.export(engine, email)
+        if pieces is None:
+            raise CommandError(f"Nothing is held about {email}.", ExitCode.USAGE)
+        print_json_pieces(pieces)
 
 
 @click.command("forget")

@@ -15,6 +15,7 @@ from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.web.access import AddressRefusedError, check_exposure
 from ig_pipeline.web.app import create_app
+from ig_pipeline.web.serving import server_config
 
 
 @click.command("web")
@@ -47,16 +48,8 @@ def web(host: str | None, port: int | None) -> None:
     except (AddressRefusedError, PortInUseError) as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     click.echo(f"Web service: {settings.effective_public_url}  (Ctrl-C stops it)")
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.proxy_addresses),
-        forwarded_allow_ips=settings.proxy_addresses or None,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=16 * 1024,
+    config = server_config(
+        app, settings, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )
     _Server(config).run(sockets=[bound])
 

@@ -23,6 +23,7 @@ from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.vault.cipher import KeyRing
 from ig_pipeline.web.access import check_ui_exposure, ui_names
+from ig_pipeline.web.serving import server_config
 from ig_pipeline.web.sessions import Sessions
 
 # dagster-webserver's own defaults: a statement's and a pooled connection's longest life, connections beyond the pool,
@@ -70,16 +71,15 @@ def main(host: str, port: int, workspace: Path) -> None:
             app = create_app_from_workspace_process_context(context, "", _LIVE_DATA_POLL_MS)
             with gated(app, settings, host=host, port=port) as behind_the_gate:
                 logging.getLogger("dagster-webserver").info("Serving Dagster's UI on %s:%d", host, port)
-                uvicorn.run(
+                config = server_config(
                     behind_the_gate,
+                    settings,
                     host=host,
                     port=port,
                     log_level="warning",
-                    server_header=False,
-                    proxy_headers=bool(settings.proxy_addresses),
-                    forwarded_allow_ips=settings.proxy_addresses or None,
                     timeout_graceful_shutdown=_GRACE_S,
                 )
+                uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

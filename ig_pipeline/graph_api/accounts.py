@@ -14,6 +14,7 @@ from ig_pipeline.graph_api.answers import Json
 from ig_pipeline.graph_api.client import Credentials, GraphClient
 from ig_pipeline.graph_api.errors import MalformedAnswerError
 from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.graph_api.insight_values import number
 from ig_pipeline.graph_api.pages import iterate_pages
 from ig_pipeline.graph_api.texts import one_line, storable
 
@@ -163,5 +164,5 @@ def _text(row: Json, name: str) -> str | None:
 
 
 def _integer(row: Json, name: str) -> int | None:
-    value = row.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    value = number(row.get(name))
+    return value if isinstance(value, int) else None

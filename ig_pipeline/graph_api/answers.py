@@ -3,29 +3,27 @@
 Checks only that it is a whole Graph answer; what has to be inside is the business of the parser of each call.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import httpx
-
+from ig_pipeline.bounded_answers import Received, parse_json
 from ig_pipeline.graph_api.classify import classify
 from ig_pipeline.graph_api.errors import MalformedAnswerError, Origin
 
 Json = Mapping[str, Any]
 
 
-def read_answer(response: httpx.Response, *, now: datetime, account_id: str = "") -> Json:
+def read_answer(received: Received, *, now: datetime, account_id: str = "") -> Json:
     """The object of a good answer. Raises the `GraphError` of a refusal, `MalformedAnswerError` for anything else.
 
     `account_id`: the account the call was about, "" before one is known. Integers of any size stay exact: ids are
     beyond 2^53 (facts §3.2).
     """
-    body = _parsed(response)
-    if response.status_code == 200 and isinstance(body, dict) and not _is_refusal(body):
+    body = _parsed(received.body)
+    if received.status == 200 and isinstance(body, dict) and not _is_refusal(body):
         return body
-    raise classify(response.status_code, response.headers, body, now=now, account_id=account_id)
+    raise classify(received.status, received.headers, body, now=now, account_id=account_id)
 
 
 def rows_of(answer: Json) -> list[Json]:
@@ -43,9 +41,8 @@ def _is_refusal(body: Json) -> bool:
     return "error" in body or "error_message" in body
 
 
-def _parsed(response: httpx.Response) -> object:
+def _parsed(body: bytes) -> object:
     try:
-        parsed: object = json.loads(response.content)
-    except ValueError:  # half a body, HTML, nothing, or not even UTF-8
+        return parse_json(body)
+    except ValueError:  # half a body, HTML, nothing, not even UTF-8, or beyond all bounds
         return None
-    return parsed

@@ -33,6 +33,8 @@ from ig_pipeline.graph_api.usage import regain_time
 # Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
 DEFAULT_BLOCK = timedelta(minutes=15)
 
+_LONGEST_WAIT = 7 * 24 * 3600
+
 # Retries wait longer than this in sum; a gateway that asks for more than that means it.
 _SHORT_WAIT = 60
 
@@ -118,11 +120,13 @@ _NO_DATA: Mapping[AbsenceReason, str] = {
 }
 
 _GONE_WORDING = re.compile(r"Unsupported get request\. Object with ID|Object does not exist, cannot be loaded due to")
-_CODE_PREFIX = re.compile(r"^\s*\(#(-?\d+)\)")
-_INTEGER = re.compile(r"-?[0-9]+")
+_CODE_PREFIX = re.compile(r"^\s*\(#(-?[0-9]{1,9})\)")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+# Meta's longest list the names of all metrics, in some thousand characters; messages stand in logs, cells and rows.
+_LONGEST_MESSAGE = 4_000
 _TWO_YEARS = re.compile(r"available for the last (?:2|two) years", re.I)
 _SCOPE_NAME = re.compile(r"\b((?:instagram|pages|business|ads)_[a-z_]+)\b")
-_ALLOWED = re.compile(r"metric\[(\d+)\] must be one of the following values: ([a-z_, ]+)")
+_ALLOWED = re.compile(r"metric\[([0-9]{1,9})\] must be one of the following values: ([a-z_, ]+)")
 _BAD_REQUESTS: tuple[tuple[BadRequestRule, re.Pattern[str]], ...] = (
     (
         "metric_type",
@@ -188,8 +192,8 @@ def classify(
 def _read(
     status: int, headers: Mapping[str, str], envelope: Mapping[str, object], now: datetime, account_id: str
 ) -> _Answer:
-    message = str(envelope.get("message") or "")
-    title = str(envelope.get("error_user_title") or "")
+    message = _words(envelope.get("message"))
+    title = _words(envelope.get("error_user_title"))
     prefix = _CODE_PREFIX.match(message)
     code = _integer(envelope.get("code"))
     if code is None:
@@ -200,7 +204,7 @@ def _read(
             code=code,
             subcode=_integer(envelope.get("error_subcode")),
             status=status,
-            trace=str(envelope["fbtrace_id"]) if envelope.get("fbtrace_id") else None,
+            trace=_words(envelope.get("fbtrace_id")) or None,
         ),
         transient=envelope.get("is_transient") is True,
         title=title,
@@ -338,7 +342,7 @@ def _bad_request(answer: _Answer) -> GraphError:
 
 def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
     """The other envelope, of api.instagram.com: error_type, code, error_message (facts §3.2)."""
-    message = str(body.get("error_message") or "")
+    message = _words(body.get("error_message"))
     origin = Origin(code=_integer(body.get("code")), status=status)
     if status >= 500:
         return TransientError(f"Instagram's login has a temporary problem: {message}", origin=origin)
@@ -376,7 +380,12 @@ def _retry_at(headers: Mapping[str, str], now: datetime, account_id: str, code: 
 
 
 def _seconds(header: str | None) -> int | None:
-    return int(header) if header and header.isdecimal() else None
+    """`Retry-After`, a week at most: a longer time is a number gone wrong."""
+    return min(int(header), _LONGEST_WAIT) if header and _INTEGER.fullmatch(header) and int(header) >= 0 else None
+
+
+def _words(value: object) -> str:
+    return str(value)[:_LONGEST_MESSAGE] if value else ""
 
 
 def _integer(value: object) -> int | None:

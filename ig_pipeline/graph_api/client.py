@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
+from ig_pipeline.bounded_answers import ACCEPT, Received, UnusableAnswerError, read
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.graph_api.account_memory import AccountMemory
 from ig_pipeline.graph_api.answers import Json, read_answer
@@ -42,6 +43,9 @@ Parameters = Mapping[str, str | int]
 # Meta answers a heavy page in up to half a minute; a connection that takes longer than ten seconds never comes.
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 INTERACTIVE_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+# From the first byte sent to the last one received, in seconds: an answer that trickles keeps no place for ever.
+DEADLINE = 180.0
+INTERACTIVE_DEADLINE = 20.0
 _VERSION = re.compile(r"://[^/]+/(v\d+\.\d+)/")
 
 
@@ -98,6 +102,7 @@ class GraphClient:
         retries: GraphRetryPolicy = BACKGROUND,
         limits: Limits = DEFAULT_LIMITS,
         timeout: httpx.Timeout = TIMEOUT,
+        deadline: float = DEADLINE,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         quiet_chatty_loggers()
@@ -108,6 +113,7 @@ class GraphClient:
         self._sleep = sleep
         self._random = random
         self._retries = retries
+        self._deadline = deadline
         self._throttle = Throttle(limits, clock=clock, sleep=sleep)
         self._calls: Counter[str] = Counter()
         self._outcomes: Counter[tuple[str, str]] = Counter()
@@ -192,10 +198,10 @@ class GraphClient:
                 meter.calls += 1
             outcome = "ok"
             try:
-                response = await self._exchange(request)
+                received = await self._exchange(request)
                 # While the place is held: those who wait for it must know of a block before they call.
-                self._throttle.observe(request.account_id, response.headers)
-                answer = read_answer(response, now=self.clock(), account_id=request.account_id)
+                self._throttle.observe(request.account_id, received.headers)
+                answer = read_answer(received, now=self.clock(), account_id=request.account_id)
             except GraphError as error:
                 outcome = type(error).__name__
                 if isinstance(error, RateLimitedError):
@@ -206,24 +212,28 @@ class GraphClient:
         self._note_version(answer)
         return answer
 
-    async def _exchange(self, request: Request) -> httpx.Response:
-        headers = {"Accept": "application/json"}
+    async def _exchange(self, request: Request) -> Received:
+        headers = dict(ACCEPT)
         if request.token is not None:
             headers["Authorization"] = f"Bearer {request.token.get_secret_value()}"
         try:
-            return await self._http.request(
-                request.method,
-                request.url,
-                params=dict(request.params),
-                data=request.form,
-                headers=headers,
-                timeout=INTERACTIVE_TIMEOUT if request.interactive else httpx.USE_CLIENT_DEFAULT,
-            )
+            async with (
+                asyncio.timeout(min(self._deadline, INTERACTIVE_DEADLINE) if request.interactive else self._deadline),
+                self._http.stream(
+                    request.method,
+                    request.url,
+                    params=dict(request.params),
+                    data=request.form,
+                    headers=headers,
+                    timeout=INTERACTIVE_TIMEOUT if request.interactive else httpx.USE_CLIENT_DEFAULT,
+                ) as response,
+            ):
+                return await read(response)
         # `from None`: httpx's exceptions hold the request, and with it secrets.
-        except httpx.TimeoutException as error:
+        except (httpx.TimeoutException, TimeoutError) as error:
             raise UnreachableError(f"Meta did not answer in time ({type(error).__name__}).") from None
-        except httpx.DecodingError:
-            raise MalformedAnswerError("The answer's compression is broken.") from None
+        except UnusableAnswerError as error:
+            raise MalformedAnswerError(str(error)) from None
         except (httpx.ReadError, httpx.RemoteProtocolError) as error:
             raise MalformedAnswerError(f"The answer was cut off ({type(error).__name__}).") from None
         except httpx.TransportError as error:

@@ -40,8 +40,18 @@ def day_of_bucket(end_time: datetime) -> date:
 
 
 def parse_end_time(text: str) -> datetime:
-    """Meta's `2026-04-14T07:00:00+0000` as UTC. Raises ValueError for anything without a zone."""
-    return _aware(datetime.fromisoformat(text)).astimezone(UTC)
+    """Meta's `2026-04-14T07:00:00+0000` as UTC. Raises ValueError for anything without a zone or of no real year."""
+    return of_a_real_year(datetime.fromisoformat(text)).astimezone(UTC)
+
+
+def of_a_real_year(instant: datetime) -> datetime:
+    """`instant`, if it has a zone and lies so far from the calendar's ends that days can be counted from it.
+
+    Raises ValueError.
+    """
+    if not 1970 <= instant.year < 9000:
+        raise ValueError("not of a year in which Instagram has days")
+    return _aware(instant)
 
 
 def total_value_window(day: date) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from ig_pipeline.graph_api.metric_fallback import Found, Metrics, ask_for
 
 # The newest two days come back empty.
 _COUNTED_AFTER = timedelta(days=2)
+_HOURS = frozenset(map(str, range(24)))
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ async def fetch_online_followers(
         days = found.values[ONLINE_FOLLOWERS]
         for day, hours in days.items():
             if hours and window[0] <= day <= window[1]:
-                values[day] = {int(hour): people for hour, people in hours.items() if hour.isdecimal()}
+                values[day] = {int(hour): people for hour, people in hours.items() if hour in _HOURS}
     return OnlineFollowers(values, _days_missing(values, first, last, oldest), meter.calls)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.account_facts import read_facts
-from ig_pipeline.graph_api.answers import Json
+from ig_pipeline.graph_api.answers import Json, rows_of
 from ig_pipeline.graph_api.catalogue import CHILD_FIELDS, DEFAULT_MEDIA_METRICS, MEDIA_FIELDS
 from ig_pipeline.graph_api.client import CallMeter, Credentials, GraphClient
 from ig_pipeline.graph_api.days import instagram_day, posts_window
@@ -323,7 +323,7 @@ def _post_or_node(row: Json) -> MediaNode:
 
 
 def _timestamps(answer: Json) -> list[datetime]:
-    return [post.timestamp for post in _read_rows(list(answer.get("data") or ())).items]
+    return [post.timestamp for post in _read_rows(rows_of(answer)).items]
 
 
 def _segments(

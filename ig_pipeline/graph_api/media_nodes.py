@@ -7,13 +7,13 @@ shape nobody documented, which cost themselves and not the post.
 from datetime import date, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ig_pipeline.graph_api.absences import Absence
 from ig_pipeline.graph_api.answers import Json
-from ig_pipeline.graph_api.days import instagram_day
+from ig_pipeline.graph_api.days import instagram_day, of_a_real_year
 from ig_pipeline.graph_api.errors import MalformedAnswerError
-from ig_pipeline.graph_api.insight_values import Number, read_media_insights
+from ig_pipeline.graph_api.insight_values import BEYOND_ALL, Number, read_media_insights
 from ig_pipeline.graph_api.texts import Name, Permalink, Text
 
 M = TypeVar("M", bound="MediaNode")
@@ -27,6 +27,10 @@ def _as_text(value: object) -> object:
 NodeId = Annotated[str, Field(pattern=r"^[0-9]{1,30}(_[0-9]{1,30})?$"), BeforeValidator(_as_text)]
 
 
+Instant = Annotated[datetime, AfterValidator(of_a_real_year)]
+Count = Annotated[int, Field(gt=-BEYOND_ALL, lt=BEYOND_ALL)]
+
+
 class MediaChild(BaseModel):
     """One picture or video of an album. It has no caption, likes or insights of its own."""
 
@@ -37,7 +41,7 @@ class MediaChild(BaseModel):
     media_url: Text | None = None
     thumbnail_url: Text | None = None
     permalink: Permalink = None
-    timestamp: datetime | None = None
+    timestamp: Instant | None = None
 
 
 class MediaNode(MediaChild):
@@ -47,8 +51,8 @@ class MediaNode(MediaChild):
     media_product_type: Name | None = None
     shortcode: Name | None = None
     username: Name | None = None
-    like_count: int | None = None
-    comments_count: int | None = None
+    like_count: Count | None = None
+    comments_count: Count | None = None
     children: tuple[MediaChild, ...] = ()
     insights: dict[str, Number] | None = None
     absences: dict[str, Absence] = Field(default_factory=dict)
@@ -57,7 +61,7 @@ class MediaNode(MediaChild):
 class Media(MediaNode):
     """A post of a listing. `timestamp` (UTC) is when it was posted."""
 
-    timestamp: datetime
+    timestamp: Instant
 
     @property
     def day(self) -> date:

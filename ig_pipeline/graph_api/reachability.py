@@ -3,6 +3,8 @@
 One look for `doctor`: no retries, short time-out. Real work goes through `client`.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from ig_pipeline.bounded_answers import ACCEPT, Received, UnusableAnswerError, read
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.answers import read_answer
 from ig_pipeline.graph_api.errors import GraphError, UnreachableError
@@ -36,22 +39,26 @@ class Sighting:
     serves_version: bool | None
 
 
-def look(hosts: MetaHosts, login: Login, *, clock: Clock, transport: httpx.BaseTransport | None = None) -> Sighting:
+def look(
+    hosts: MetaHosts, login: Login, *, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
+) -> Sighting:
     """Ask the login's Graph host who we are, without a token. Raises `UnreachableError`.
 
     Any status will do: without a token Meta answers 400, and that is an answer.
     """
     url = httpx.URL(hosts.graph(login, "me"))
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, transport=transport) as http:
-            answer = http.get(url)
-    except httpx.HTTPError as error:
+        received, took = asyncio.run(_ask(url, transport))
+    except UnusableAnswerError as error:
+        raise UnreachableError(
+            f"{url.host} does not answer as Meta does: {error} Check IG_PIPELINE_GRAPH_URL."
+        ) from None
+    except (httpx.HTTPError, TimeoutError) as error:
         raise UnreachableError(
             f"{url.host} does not answer ({type(error).__name__}). Check network, proxy and the Graph API's address."
         ) from None
     now = clock()
-    milliseconds = round(answer.elapsed.total_seconds() * 1000)
-    return Sighting(url.host, milliseconds, _ahead(answer, now), _serves_version(answer, now))
+    return Sighting(url.host, round(took * 1000), _ahead(received, took, now), _serves_version(received, now))
 
 
 def newest_served(
@@ -60,7 +67,7 @@ def newest_served(
     versions: Iterable[str],
     *,
     clock: Clock,
-    transport: httpx.BaseTransport | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> str | None:
     """The first of `versions` that Meta serves, asked for one by one; None when none is, or Meta stops answering."""
     for version in versions:
@@ -73,9 +80,20 @@ def newest_served(
     return None
 
 
-def _serves_version(answer: httpx.Response, now: datetime) -> bool | None:
+async def _ask(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> tuple[Received, float]:
+    """The answer and the seconds it took."""
+    began = time.monotonic()
+    async with (
+        asyncio.timeout(_TIMEOUT_S),
+        httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport) as http,
+        http.stream("GET", url, headers=ACCEPT) as answer,
+    ):
+        return await read(answer), time.monotonic() - began
+
+
+def _serves_version(received: Received, now: datetime) -> bool | None:
     try:
-        read_answer(answer, now=now)
+        read_answer(received, now=now)
     except GraphError as error:
         if _UNKNOWN_PATH in str(error):
             return False
@@ -83,10 +101,12 @@ def _serves_version(answer: httpx.Response, now: datetime) -> bool | None:
     return None
 
 
-def _ahead(answer: httpx.Response, now: datetime) -> float | None:
+def _ahead(received: Received, took: float, now: datetime) -> float | None:
     try:
-        theirs = parsedate_to_datetime(answer.headers["date"])
-    except (KeyError, ValueError):
+        theirs = parsedate_to_datetime(received.headers["date"])
+    except (KeyError, ValueError, OverflowError):
+        return None
+    if theirs.tzinfo is None:  # "-0000": a time of nowhere
         return None
     # The header has whole seconds and was written half a journey ago.
-    return (now - theirs).total_seconds() - answer.elapsed.total_seconds() / 2 - 0.5
+    return (now - theirs).total_seconds() - took / 2 - 0.5

@@ -3,6 +3,7 @@
 Parsing only: JSON in, tokens out as `SecretStr`. A shape nobody documented raises `MalformedAnswerError`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from ig_pipeline.token_ends import Expiry
 
 # No token lives that long: a larger number is not one of seconds.
 _CENTURY_S = 100 * 366 * 86_400
+_SECONDS = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _token(row: Json) -> SecretStr:
 def _expiry(row: Json, now: datetime) -> datetime | None:
     """When the token ends; None when `expires_in` is missing or says nothing (facts §8)."""
     seconds = row.get("expires_in")
-    if isinstance(seconds, str) and seconds.isdecimal():
+    if isinstance(seconds, str) and _SECONDS.fullmatch(seconds):
         seconds = int(seconds)
     return now + timedelta(seconds=seconds) if _is_number(seconds) and 0 < seconds < _CENTURY_S else None
 

@@ -4,10 +4,11 @@ Pure. `X-Business-Use-Case-Usage` lists every use case of a business side by sid
 limit say nothing about Instagram. What follows from a percentage is `throttle`'s, from a refusal `classify`'s.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from ig_pipeline.bounded_answers import parse_json
 
 Headers = Mapping[str, str]
 
@@ -108,7 +109,7 @@ def _percent(usages: Iterable[Mapping[str, object]]) -> float | None:
 
 def _parsed(header: str | None) -> Mapping[str, object]:
     try:
-        value = json.loads(header) if header else {}
+        value = parse_json(header) if header else {}
     except ValueError:
         return {}
     return value if isinstance(value, Mapping) else {}

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.video.stream import VideoStream
 from PIL import Image
 
 from ig_pipeline.media_store.errors import NotMediaError
 from ig_pipeline.media_store.sniffing import FileType
 
-# Instagram scales pictures down to 1,440 px of width; a declared size above this is a decompression bomb.
-MAX_PIXELS = 50_000_000
+# Instagram scales pictures down to 1,440 px of width and videos to 1,920: a declared size above this is a bomb. Decoded
+# whole, a pixel takes four bytes.
+MAX_PIXELS = 16_000_000
+# A plain JPEG is decoded at an eighth of its size, line by line.
+_MAX_PIXELS_OF_A_JPEG = 50_000_000
 # What Pillow's readers raise on damaged input; OSError covers its own UnidentifiedImageError.
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF"}
@@ -39,11 +43,25 @@ def check_file(path: Path, file_type: FileType, *, media_id: str) -> Measures:
     return _check_video(path, media_id)
 
 
+def is_modest(picture: Image.Image) -> bool:
+    """Whether decoding an opened picture, scaled down as far as its format can, takes 64 MB at most."""
+    width, height = picture.size
+    # A progressive one is gathered whole before its first line is known.
+    in_lines = picture.format == "JPEG" and not picture.info.get("progressive")
+    return width * height <= (_MAX_PIXELS_OF_A_JPEG if in_lines else MAX_PIXELS)
+
+
+def bound_decoder(stream: VideoStream) -> None:
+    """One picture at a time, and none larger than a bound: the container's word for its size is not the decoder's."""
+    stream.thread_count = 1  # each decoder thread would hold pictures of its own
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+
+
 def _check_picture(path: Path, file_type: FileType, media_id: str) -> Measures:
     try:
         with Image.open(path, formats=(_FORMATS[file_type.extension],)) as picture:
             width, height = picture.size
-            if width * height > MAX_PIXELS:
+            if not is_modest(picture):
                 raise NotMediaError(f"The picture claims {width} by {height} pixels: refused.", media_id=media_id)
             # JPEG's own scaling still reads every coded byte, at a third of the time of a full decode.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
@@ -62,7 +80,7 @@ def _check_video(path: Path, media_id: str) -> Measures:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 raise NotMediaError("The video has no picture track.", media_id=media_id)
-            stream.thread_count = 1  # each decoder thread would hold pictures of its own
+            bound_decoder(stream)
             if stream.width * stream.height > MAX_PIXELS:
                 raise NotMediaError(
                     f"The video claims {stream.width} by {stream.height} pixels: refused.", media_id=media_id

@@ -4,6 +4,7 @@ aiohttp instead of the Graph client's httpx: measured on 20 KB files 0.07 ms of 
 against 280. What the file is called and whether it can be decoded is decided elsewhere.
 """
 
+import asyncio
 import errno
 import time
 from collections.abc import Callable
@@ -37,12 +38,14 @@ RETRIES = RetryPolicy("download", attempts=4, total_attempts=20, first=1.0, long
 class DownloadLimits:
     """How long a download may dawdle, in seconds, and how often one that was cut goes on.
 
-    Below `slowest` bytes a second over `grace` seconds a connection counts as cut: a trickle would keep its place.
+    `answer`: until the last header of an answer. Below `slowest` bytes a second over `grace` seconds a connection
+    counts as cut. A trickle, of headers or of the file, would keep its place.
     """
 
     connect: float = 10.0
+    answer: float = 40.0
     stall: float = 30.0
-    slowest: int = 1_000
+    slowest: int = 10_000
     grace: float = 60.0
     retries: RetryPolicy = RETRIES
 
@@ -163,7 +166,8 @@ class Downloader:
         """The answer to a GET, after redirects, each of which is checked like the URL itself."""
         assert self._session is not None
         for _ in range(_MOST_REDIRECTS):
-            answer = await self._session.get(target, headers=receiver.resume_headers(), allow_redirects=False)
+            async with asyncio.timeout(self._limits.answer):
+                answer = await self._session.get(target, headers=receiver.resume_headers(), allow_redirects=False)
             if answer.status not in _REDIRECTS:
                 return answer
             location = answer.headers.get("Location", "")

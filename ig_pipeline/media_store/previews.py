@@ -8,16 +8,20 @@ import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import av
 from PIL import Image
 
+from ig_pipeline.media_store.checking import bound_decoder, is_modest
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.store import Store
 
 # Longest side and quality, tried from the best on until all pictures fit. Quality goes first: at this size a person
 # tells posts apart by their colours and shapes.
 _TINY = 128
+# However many pages are open: a decoded picture takes up to 64 MB.
+_DECODING = BoundedSemaphore(2)
 _TRIES = ((128, 60), (96, 50), (96, 20), (80, 15), (64, 15), (56, 12), (48, 12), (40, 12), (32, 10), (24, 5))
 
 
@@ -51,13 +55,16 @@ def _open(store: Store, key: str, side: int) -> Image.Image | None:
         path = Path(folder) / "file"
         try:
             store.copy_to(key, path)
-            return _first_frame(path, side) if key.endswith((".mp4", ".mov")) else _picture(path, side)
-        except (StoreError, OSError, ValueError, av.error.FFmpegError, Image.DecompressionBombError):
+            with _DECODING:
+                return _first_frame(path, side) if key.endswith((".mp4", ".mov")) else _picture(path, side)
+        except (StoreError, OSError, ValueError, IndexError, av.error.FFmpegError, Image.DecompressionBombError):
             return None
 
 
-def _picture(path: Path, side: int) -> Image.Image:
+def _picture(path: Path, side: int) -> Image.Image | None:
     with Image.open(path) as picture:
+        if not is_modest(picture):
+            return None  # of a library from before such files were refused
         picture.draft("RGB", (side, side))
         shrunk = picture.convert("RGB")
     shrunk.thumbnail((side, side))
@@ -66,6 +73,7 @@ def _picture(path: Path, side: int) -> Image.Image:
 
 def _first_frame(path: Path, side: int) -> Image.Image | None:
     with av.open(str(path), format="mp4", options={"protocol_whitelist": "file"}) as container:
+        bound_decoder(container.streams.video[0])
         frame = next(container.decode(video=0), None)
         if frame is None:
             return None

@@ -5,6 +5,7 @@ concurrent client meets the same storm at each run.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ FaultKind = Literal[
     "unnamed_refusal",
     "vanished",
     "slow",
+    "huge",
+    "deep",
+    "odd_numbers",
     "error",
 ]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -61,6 +65,7 @@ _SPOILING = frozenset(
         "empty_set",
         "empty_page",
         "odd_row",
+        "odd_numbers",
     }
 )
 _LISTINGS = frozenset({"media", "accounts", "stories"})
@@ -76,6 +81,8 @@ _ENDPOINTS: dict[FaultKind, frozenset[str]] = {
     "unnamed_refusal": _INSIGHTS,
     "vanished": _INSIGHTS | {"media", "stories", "media_node", "profile"},
 }
+# More than any answer of Meta's.
+_HUGE = 17 * 1024 * 1024
 _HTML = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Sorry, something went wrong.</h1></body></html>"
 )
@@ -249,8 +256,13 @@ def spoiled(fault: Fault, answer: Answer, call: Call) -> Answer:
         "empty_set": lambda: replace(answer, body={"data": []}) if body["data"] else answer,
         "empty_page": lambda: _leading_on(answer, call),
         "odd_row": lambda: _with_an_odd_row(fault, answer, body),
+        "odd_numbers": lambda: replace(answer, body=re.sub(r'"value":\d+', _odd_value, text)),
     }
     return ways[fault.kind]()
+
+
+def _odd_value(found: re.Match[str]) -> str:
+    return '"value":' + ("1e400", "NaN", "9" * 400)[found.start() % 3]
 
 
 def _repeating(answer: Answer, body: Json, call: Call) -> Answer:
@@ -321,6 +333,8 @@ def instead(fault: Fault) -> Answer:
         "too_many_requests": Answer(429, "Too Many Requests", content_type=plain),
         "html": Answer(200, _HTML, content_type=page),
         "empty": Answer(200, ""),
+        "huge": Answer(200, '{"data":"' + " " * _HUGE + '"}'),
+        "deep": Answer(200, "[" * 200_000),
         "reset": Answer(200, "", delivery="reset"),
         "hang": Answer(200, "", delivery="reset", delay=fault.rule.seconds),
     }

@@ -38,6 +38,9 @@ _WAL = RetryPolicy("write-ahead log", first=0.02, longest=0.02, jitter=0.0, dead
 POOL_SIZE = 16
 """Connections a process keeps to PostgreSQL. More threads than these open some for one question and close them."""
 
+# With captions, some hundred kilobytes.
+_ROWS_AT_ONCE = 200
+
 # A connection returned so recently is taken to live: a server takes longer to restart, and in a rush each is wanted
 # again sooner. With a whole second, a test's quick restart was not noticed.
 _FRESH_S = 0.1
@@ -130,6 +133,22 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         {"read_only": True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     )
     with engine.connect().execution_options(**options) as db:
+        yield db
+
+
+@contextmanager
+def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection that only reads, and sees one moment; its rows come as they are asked for.
+
+    For what may be larger than memory. On PostgreSQL a cursor of the server's needs the transaction that `reading` does
+    without.
+    """
+    options: Mapping[str, Any] = (
+        {"read_only": True}
+        if engine.dialect.name == "sqlite"
+        else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    )
+    with engine.connect().execution_options(**options, yield_per=_ROWS_AT_ONCE) as db:
         yield db
 
 

@@ -4,9 +4,10 @@ Not as pandas frames: one costs three milliseconds, which an HTTP endpoint asked
 have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import reduce
 
 import sqlalchemy as sa
 
@@ -67,12 +68,15 @@ def day_rows(
     }
 
 
-def total(timelines: Sequence[Sequence[DayRow]]) -> list[DayRow]:
-    """Several timelines of the same days added up; a number nobody has stays None."""
-    return [
-        DayRow(same_day[0].date, _sum([row.reach for row in same_day]), _sum([row.engagement for row in same_day]))
-        for same_day in zip(*timelines, strict=True)
-    ]
+def total(timelines: Iterable[Sequence[DayRow]]) -> list[DayRow]:
+    """Several timelines of the same days added up, one at a time; a number nobody has stays None."""
+    return reduce(
+        lambda sums, rows: [
+            DayRow(a.date, _sum(a.reach, b.reach), _sum(a.engagement, b.engagement))
+            for a, b in zip(sums, rows, strict=True)
+        ],
+        (list(rows) for rows in timelines),
+    )
 
 
 def metric_by_day(
@@ -112,6 +116,7 @@ def _filled(empty: Sequence[DayRow], found: dict[date, DayRow]) -> list[DayRow]:
     return [found.get(row.date, row) for row in empty]
 
 
-def _sum(values: Sequence[int | None]) -> int | None:
-    there = [value for value in values if value is not None]
-    return sum(there) if there else None
+def _sum(a: int | None, b: int | None) -> int | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

@@ -5,16 +5,15 @@ is not forgotten, by a process either that never loaded the stream it belongs to
 Files and Dagster's own storage are not rows: whoever erases them does so elsewhere.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from ig_pipeline.storage.connections import Connection, list_connections
-from ig_pipeline.storage.tables import meta_people, metadata, oauth_states, user_tokens, users
-
-Json = dict[str, Any]
+from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage.database import reading, snapshot
+from ig_pipeline.storage.tables import metadata, oauth_states, user_tokens, users
 
 # Secrets and the machinery around them: no use to the person, and a token in an export is a leak.
 _SECRETS = {"access_token", "lease_owner", "lease_until", "token_version", "state_hash", "browser_hash"}
@@ -36,22 +35,36 @@ def tables_of(db: sa.Connection) -> list[sa.Table]:
     ]
 
 
-def export(db: sa.Connection, email: str) -> Json | None:
-    """Every row about the person behind `email`, by table, without secrets. None: nothing is held about them."""
+def export(engine: sa.Engine, email: str) -> Iterator[str] | None:
+    """Every row about the person behind `email`, by table, without secrets: a JSON document in pieces, a row a line.
+
+    None: nothing is held about them. However much is held, only a few rows of it are in memory. The pieces are of one
+    moment; a connection is open until the last is taken or the iterator is closed. Raises `DatabaseError`.
+    """
     email = email.strip().lower()
-    if not is_held(db, email):
-        return None
-    u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
-    connections = list_connections(db, email=email)
-    tables: dict[str, list[Json]] = {}
-    for table in tables_of(db):
-        condition = _about_person(table, u_id, email, connections)
-        if condition is None:
-            continue
-        shown = [column for column in table.columns if column.name not in _SECRETS]
-        rows = db.execute(sa.select(*shown).where(condition).order_by(*table.primary_key.columns))
-        tables[table.name] = [{name: _plain(value) for name, value in row._mapping.items()} for row in rows]
-    return {"email": email, "tables": tables}
+    with reading(engine) as db:
+        if not is_held(db, email):
+            return None
+        u_id = db.execute(sa.select(users.c.u_id).where(users.c.email == email)).scalar_one_or_none()
+    return _document(engine, u_id, email)
+
+
+def _document(engine: sa.Engine, u_id: int | None, email: str) -> Iterator[str]:
+    yield f'{{"email": {_json(email)}, "tables": {{'
+    between_tables = "\n"
+    with snapshot(engine) as db:
+        for table in tables_of(db):
+            condition = _about_person(table, u_id, email)
+            if condition is None:
+                continue
+            yield f"{between_tables}{_json(table.name)}: ["
+            between_tables, between_rows = ",\n", "\n"
+            shown = [column for column in table.columns if column.name not in _SECRETS]
+            for row in db.execute(sa.select(*shown).where(condition).order_by(*table.primary_key.columns)).mappings():
+                yield between_rows + _json(dict(row))
+                between_rows = ",\n"
+            yield "]"
+    yield "\n}}\n"
 
 
 def is_held(db: sa.Connection, email: str) -> bool:
@@ -94,17 +107,18 @@ def erase_person(db: sa.Connection, email: str) -> dict[str, int]:
     return {name: count for name, count in (("oauth_states", states), ("users", person)) if count}
 
 
-def _about_person(
-    table: sa.Table, u_id: int | None, email: str, connections: Sequence[Connection]
-) -> sa.ColumnElement[bool] | None:
-    if "u_id" in table.c:
-        return table.c.u_id == u_id
-    if "account_key" in table.c:
-        return table.c.account_key.in_([connection.account_key for connection in connections])
-    if table is meta_people:
-        return table.c.connection_id.in_([connection.id for connection in connections])
+def _about_person(table: sa.Table, u_id: int | None, email: str) -> sa.ColumnElement[bool] | None:
     if table is oauth_states:
         return table.c.email == email
+    if u_id is None:  # a login that was only begun
+        return None
+    if "u_id" in table.c:
+        return table.c.u_id == u_id
+    mine = user_tokens.c.u_id == u_id
+    if "account_key" in table.c:
+        return table.c.account_key.in_(sa.select(user_tokens.c.account_key).where(mine))
+    if "connection_id" in table.c:
+        return table.c.connection_id.in_(sa.select(user_tokens.c.id).where(mine))
     return None
 
 
@@ -116,5 +130,11 @@ def _about_account(table: sa.Table, u_id: int, account_id: str, account_key: str
     return None
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, (date, datetime)) else value
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(f"a column of type {type(value).__name__} has no form in an export")

@@ -46,7 +46,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_web_services(settings, access=access, clock=clock, transport=transport) as services:
-            app.state.services = services
+            app.state.services, app.state.readiness = services, health.Readiness()
             # Routes run on threads, and each holds a connection: more of them than connections would open and close
             # one per request just when there is a rush.
             current_default_thread_limiter().total_tokens = POOL_SIZE

@@ -3,14 +3,14 @@
 Runs live elsewhere and end; what they did is in the ledger and its sums, so that one address tells about all of them.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from ig_pipeline.storage import cell_counts, graph_calls
 from ig_pipeline.storage.connections import list_connections
@@ -20,25 +20,31 @@ from ig_pipeline.sync.judgement import STATES, judge_connections
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_SAMPLES_AT_ONCE = 500
 
-def exposition(engine: sa.Engine, *, now: datetime, window_days: int) -> bytes:
-    """Everything, in Prometheus' text form. `window_days`: of which a connection's newest results tell."""
+
+def exposition(engine: sa.Engine, *, now: datetime, window_days: int) -> Iterator[str]:
+    """Everything, in Prometheus' text form, in pieces. `window_days`: of which a connection's newest results tell."""
     with reading(engine) as db:
-        return generate_latest(_registry(families(db, now=now, window_days=window_days)))
+        found = families(db, now=now, window_days=window_days)
+    for family in found:
+        # A million samples in one piece would stop the process for seconds.
+        for begin in range(0, max(len(family.samples), 1), _SAMPLES_AT_ONCE):
+            part = Metric(family.name, family.documentation, family.type)
+            part.samples = family.samples[begin : begin + _SAMPLES_AT_ONCE]
+            text = generate_latest(_Only(part)).decode()
+            yield text if begin == 0 else re.sub(r"^#.*\n", "", text, flags=re.M)
 
 
-class _Collected(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
+class _Only(CollectorRegistry):
+    """A registry of one family."""
 
-    def collect(self) -> Iterable[Metric]:
-        return self._families
+    def __init__(self, family: Metric) -> None:
+        super().__init__(auto_describe=False)
+        self._family = family
 
-
-def _registry(families: list[Metric]) -> CollectorRegistry:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(families))
-    return registry
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
 
 
 def families(db: sa.Connection, *, now: datetime, window_days: int) -> list[Metric]:

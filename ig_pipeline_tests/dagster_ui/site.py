@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from ig_pipeline.dagster_ui.__main__ import gated
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import migrate, open_engine
+from ig_pipeline.web.serving import server_config
 from ig_pipeline_tests.web.front_door import ADMIN_TOKEN, listening
 
 CELLS = 30
@@ -83,7 +84,7 @@ def site(folder: Path, *, behind_a_gate: bool = True, **settings: Any) -> Iterat
         served: ASGIApp = app
         if behind_a_gate:
             served = stack.enter_context(gated(app, configured, host="127.0.0.1", port=port))
-        server = uvicorn.Server(uvicorn.Config(served, log_level="critical", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(server_config(served, configured, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True, name="ui")
         thread.start()
         while not server.started:

@@ -19,11 +19,11 @@ from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.storage import deletion_requests, leases, oauth_states, sync_requests, tables
 from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.storage.scrubbing import ScrubbingWaitsError
-from ig_pipeline.storage.user_data import export
 from ig_pipeline.sync.plan import Rectangle
 from ig_pipeline_tests.defs.deployments import ASSETS, LAST, Deployment, canaries, deployment, words_of
 from ig_pipeline_tests.defs.stand_ins import complete
 from ig_pipeline_tests.media_store.conftest import s3  # noqa: F401 - a fixture
+from ig_pipeline_tests.storage.test_user_data import exported
 
 FIRST, GONE, STAYS = "first.studio", "gone.canary", "stays.studio"
 INSIGHTS, MEDIA = ASSETS[:3], ASSETS[3:]
@@ -96,8 +96,8 @@ def test_nothing_of_a_deleted_account_is_found_anywhere(world: Deployment) -> No
     assert list(instance.get_dynamic_partitions(str(ACCOUNTS.name))) == [FIRST, STAYS]
     with small.engine.connect() as db:
         tombstone = deletion_requests.by_code(db, code)
-        assert export(db, f"{GONE}@mail.example") is None
-        kept = export(db, f"{STAYS}@mail.example")
+    assert exported(small.engine, f"{GONE}@mail.example") is None
+    kept = exported(small.engine, f"{STAYS}@mail.example")
     assert tombstone is not None
     assert (tombstone.status, tombstone.targets) == ("done", ())
     assert tombstone.erased["files"] == 2
@@ -277,8 +277,7 @@ def test_one_account_of_a_person_goes_and_the_other_keeps_name_and_email(world: 
     world.run_beside("access_tokens")
     ask(world, GONE)
     world.tick()
-    with world.small.engine.connect() as db:
-        kept = export(db, f"{GONE}@mail.example")
+    kept = exported(world.small.engine, f"{GONE}@mail.example")
     assert kept is not None
     assert [row["username"] for row in kept["tables"]["user_tokens"]] == [FIRST]
 

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+from httpx import Headers
 
+from ig_pipeline.bounded_answers import Received
 from ig_pipeline.graph_api.accounts import read_page, read_profile_fields
 from ig_pipeline.graph_api.answers import Json, read_answer, rows_of
 from ig_pipeline.graph_api.errors import GraphError, MalformedAnswerError
@@ -65,7 +66,7 @@ def read_exchange(
     asked = _asked(url, method)
     content = body.encode() if isinstance(body, str) else body
     try:
-        answer = read_answer(httpx.Response(status, headers=_decoded(headers), content=content), now=now)
+        answer = read_answer(Received(status, Headers(headers), content), now=now)
     except MalformedAnswerError as error:
         if status != 200:
             return Reading("error", error=error)
@@ -197,13 +198,6 @@ def _media(answer: Json) -> dict[str, Any]:
 def _node_values(prefix: str, row: Json) -> dict[str, Any]:
     node = read_node(row)
     return {f"{prefix}{name}": value for name, value in node if name in row and value is not None}
-
-
-def _decoded(headers: Mapping[str, str]) -> dict[str, str]:
-    """Recorded bodies are decoded already; their length and encoding headers would lie."""
-    return {
-        name: value for name, value in headers.items() if name.lower() not in {"content-encoding", "content-length"}
-    }
 
 
 def recorded_exchanges(cassette: str) -> list[tuple[str, str, int, dict[str, str], str]]:

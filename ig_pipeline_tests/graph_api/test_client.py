@@ -257,9 +257,10 @@ async def test_the_limits_of_others_stop_no_account_and_slow_none_down(headers: 
         (listed(("1", "instagram", 100, 19)), 19),
         (listed(("1", None, 100, 19)), 19),
         (listed(("1", "pages", 3, 45), (ACCOUNT, "instagram", 100, 0)), 15),
-        (listed((ACCOUNT, "instagram", 100, float("inf"))), 7 * 24 * 60),
+        (listed((ACCOUNT, "instagram", 100, 1e12)), 7 * 24 * 60),
+        (listed((ACCOUNT, "instagram", 100, float("inf"))), 15),
     ],
-    ids=["beside advertisements", "under the business", "without a type", "without a time", "without an end"],
+    ids=["beside advertisements", "under the business", "without a type", "without a time", "for ever", "no number"],
 )
 async def test_instagrams_own_limit_stops_the_account_for_its_own_time(headers: dict[str, str], minutes: int) -> None:
     client, fake = client_of(lambda request: httpx.Response(200, json={}, headers=headers))

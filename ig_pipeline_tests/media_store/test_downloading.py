@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.abc import ResolveResult
+from yarl import URL
 
 from ig_pipeline.media_store.address_guard import AddressGuard
 from ig_pipeline.media_store.downloading import RETRIES, Downloader, DownloadLimits
@@ -25,6 +27,7 @@ from ig_pipeline.media_store.errors import (
 from ig_pipeline.media_store.parts import Part
 from ig_pipeline.simulator.cdn_files import CdnFile, sha256_of
 from ig_pipeline_tests.media_store.serving import RunningCdn, trap
+from ig_pipeline_tests.raw_server import raw_server
 
 pytestmark = pytest.mark.anyio
 
@@ -169,6 +172,27 @@ async def test_a_trickle_is_given_up(cdn: RunningCdn, part: Part, threads: Threa
     limits = DownloadLimits(retries=ONCE, slowest=10**12, grace=0.01)
     with pytest.raises(DownloadError, match="too slow"):
         await fetch(cdn.guard(), cdn.link(ID, VIDEO), part, threads, limits=limits)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n"], ids=["nothing", "200", "302"]
+)
+async def test_headers_that_trickle_are_given_up(begun: bytes, part: Part, threads: ThreadPoolExecutor) -> None:
+    over = threading.Event()
+
+    def trickle(peer: socket.socket) -> None:
+        peer.sendall(begun)
+        while begun and not over.wait(0.01):
+            peer.sendall(b"X: x\r\n")
+        over.wait(30)
+
+    with raw_server(trickle) as url:
+        guard = AddressGuard(("cdninstagram.com",), simulator=URL(url))
+        try:
+            with pytest.raises(DownloadError, match="Timeout"):
+                await fetch(guard, f"{url}/a.jpg", part, threads, limits=DownloadLimits(answer=0.3, retries=ONCE))
+        finally:
+            over.set()
 
 
 async def test_a_stalled_cdn_is_given_up(cdn: RunningCdn, part: Part, threads: ThreadPoolExecutor) -> None:

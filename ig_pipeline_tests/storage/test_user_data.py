@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -135,9 +136,9 @@ def test_nothing_of_a_forgotten_person_is_left_and_everything_of_others_is(
     code = forget(database, gone)
     assert list(rows_that_name(database, ("forget.me", "forgotten.studio"))) == []
     with reading(database) as db:
-        assert export(db, gone.email) is None
-        kept = export(db, stays.email)
         tombstone = deletion_requests.by_code(db, code)
+    assert exported(database, gone.email) is None
+    kept = exported(database, stays.email)
     assert kept is not None
     assert {name: len(kept["tables"][name]) for name in ("users", "user_tokens", "metrics", "media_items")} == {
         "users": 1,
@@ -167,15 +168,22 @@ def test_one_of_two_accounts_goes_and_a_file_they_share_stays(database: sa.Engin
     assert list(rows_that_name(database, ("first.studio", "17841400000000001"))) == []
 
 
-def test_an_export_has_every_table_about_the_person_and_no_secret(db: sa.Connection) -> None:
-    made = connect(db, "a@b.example", "17841400000000001", "first.studio")
-    keep_file(db, made, "1", "picture")
-    found = export(db, " A@b.example")
+def test_an_export_has_every_table_about_the_person_and_no_secret(database: sa.Engine) -> None:
+    with database.begin() as db:
+        made = connect(db, "a@b.example", "17841400000000001", "first.studio")
+        keep_file(db, made, "1", "picture")
+        meta_people.remember(db, made.id, ["person-1"])
+        other = connect(db, "c@d.example", "17841400000000002", "second.studio")
+        meta_people.remember(db, other.id, ["person-2"])
+    found = exported(database, " A@b.example")
     assert found is not None
-    personal = {table.name for table in metadata.sorted_tables if {"u_id", "account_key"} & set(table.c.keys())}
+    personal = {
+        table.name for table in metadata.sorted_tables if {"u_id", "account_key", "connection_id"} & set(table.c.keys())
+    }
     assert personal <= set(found["tables"])
     assert found["tables"]["sync_requests"][0]["reason"] == "asked for first.studio"
     assert {"expires_at", "expiry", "data_access_expires_at"} <= set(found["tables"]["user_tokens"][0])
+    assert [row["person_id"] for row in found["tables"]["meta_people"]] == ["person-1"]
     assert "sealed" not in json.dumps(found)
 
 
@@ -196,7 +204,7 @@ def test_a_table_that_no_module_of_this_process_declares_is_exported_and_erased_
         stays = connect(db, "keep.me@b.example", "17841400000000001", "twin.studio")
         for owner in (gone, stays):
             db.execute(sa.insert(unknown).values(u_id=owner.u_id, account_id=owner.account_id, seen=DAY))
-        found = export(db, gone.email)
+    found = exported(database, gone.email)
     assert found is not None
     assert [row["seen"] for row in found["tables"]["made_up"]] == [DAY.isoformat()]
     forget(database, gone)
@@ -210,8 +218,7 @@ def test_who_only_began_a_login_is_exported_and_forgotten(database: sa.Engine) -
         oauth_states.start(db, state="s", browser="b", email="began@b.example", login="facebook", now=NOW)
         oauth_states.start(db, state="t", browser="c", email="stays@b.example", login="facebook", now=NOW)
         connections.user_of(db, "user@b.example", now=NOW)  # a user without an account
-    with reading(database) as db:
-        found = export(db, "Began@b.example ")
+    found = exported(database, "Began@b.example ")
     assert found is not None
     assert [row["email"] for row in found["tables"]["oauth_states"]] == ["began@b.example"]
     for email, erased in (("began@b.example", {"oauth_states": 1}), ("user@b.example", {"users": 1})):
@@ -220,9 +227,8 @@ def test_who_only_began_a_login_is_exported_and_forgotten(database: sa.Engine) -
         assert (asked.targets, asked.erased) == ((), erased)
         assert asked.status == "requested", "its bytes still lie in the file"
     assert list(rows_that_name(database, ("began@", "user@"))) == []
-    with reading(database) as db:
-        assert export(db, "began@b.example") is None
-        kept = export(db, "stays@b.example")
+    assert exported(database, "began@b.example") is None
+    kept = exported(database, "stays@b.example")
     assert kept is not None
     assert len(kept["tables"]["oauth_states"]) == 1
 
@@ -233,10 +239,14 @@ def test_the_ids_by_which_meta_names_a_person_are_exported_and_erased(database: 
         stays = connect(db, "c@d.example", "17841400000000002", "second.studio")
         for owner, person in ((gone, "person-gone"), (stays, "person-stays")):
             meta_people.remember(db, owner.id, [person])
-    with reading(database) as db:
-        found = export(db, gone.email)
+    found = exported(database, gone.email)
     assert found is not None
     assert [row["person_id"] for row in found["tables"]["meta_people"]] == ["person-gone"]
     forget(database, gone)
     assert list(rows_that_name(database, ("person-gone",))) == []
     assert len(list(rows_that_name(database, ("person-stays",)))) == 1
+
+
+def exported(engine: sa.Engine, email: str) -> Any:
+    pieces = export(engine, email)
+    return None if pieces is None else json.loads("".join(pieces))

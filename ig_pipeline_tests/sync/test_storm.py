@@ -2,7 +2,7 @@
 
 import pytest
 
-from ig_pipeline.simulator.faults import STORM, FaultPlan, FaultRule, Faults
+from ig_pipeline.simulator.faults import STORM, FaultKind, FaultPlan, FaultRule, Faults
 from ig_pipeline_tests.chaos.storm import completed_by_itself
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
@@ -35,3 +35,15 @@ async def test_a_storm_ends_in_the_truth_within_twice_the_calls_of_a_calm_run(
         assert small.daily(key) == small.truth(key, small.window()), key
         assert small.insights(key) == small.true_insights(key, small.window()), key
         assert small.calls_of(key) <= 2 * calm[key], key
+
+
+@pytest.mark.parametrize("kind", ["huge", "deep", "odd_numbers"])
+async def test_answers_that_no_honest_server_gives_cost_a_call_and_not_the_run(
+    small: SmallWorld, kind: FaultKind
+) -> None:
+    [key] = small.connect_all()[:1]
+    rule = FaultRule(kinds=(kind,), probability=0.3, in_a_row=1, times=20)
+    small.simulator.simulation.faults = Faults(FaultPlan(seed=1, faults=(rule,)))
+    async with small.services_over(lambda request: None) as services:
+        await small.sync_with(services, {key: small.window(5)})
+    assert small.daily(key) == small.truth(key, small.window(5))

@@ -20,6 +20,7 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.tables import metadata
 from ig_pipeline.web.app import create_app
+from ig_pipeline.web.serving import server_config
 from ig_pipeline_tests.sync.harness import SmallWorld
 
 API_TOKEN = "reader-token-of-the-tests"
@@ -119,13 +120,8 @@ def listening() -> Iterator[socket.socket]:
 @contextmanager
 def serving(settings: Settings, bound: socket.socket, *, clock: Clock) -> Iterator[None]:
     """The service of `settings` on `bound`, in a thread."""
-    config = uvicorn.Config(
-        create_app(settings, clock=clock),
-        log_level="critical",
-        timeout_graceful_shutdown=1,
-        # As the command does: uvicorn by itself would believe every proxy on this machine.
-        proxy_headers=bool(settings.proxy_addresses),
-        forwarded_allow_ips=settings.proxy_addresses or None,
+    config = server_config(
+        create_app(settings, clock=clock), settings, log_level="critical", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web", daemon=True)

@@ -23,6 +23,7 @@ from ig_pipeline.web.answers import CONNECT_PATH, as_json, connection_state
 from ig_pipeline.web.consent import StateProblem, begin, complete
 from ig_pipeline.web.cookies import login_of, set_finished, set_login
 from ig_pipeline.web.gates import admin, count, reader
+from ig_pipeline.web.large_answers import in_pieces, with_items
 from ig_pipeline.web.negotiation import wants_page
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
@@ -132,8 +133,8 @@ def status(services: Services, email: Email) -> Response:
         connections = [standing.connection for standing in found]
         window_days = services.settings.nightly_window_days
         judged = judge_connections(db, connections, now=services.clock(), window_days=window_days)
-    states = [connection_state(one, judged[one.connection.id], services.settings) for one in found]
-    return as_json(ConnectionList(email=email, connections=states))
+    states = (connection_state(one, judged[one.connection.id], services.settings) for one in found)
+    return in_pieces(with_items(ConnectionList(email=email, connections=[]), states), media_type="application/json")
 
 
 @router.delete(

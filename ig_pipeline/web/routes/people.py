@@ -1,10 +1,12 @@
 """What a person may ask about themselves: everything that is held, and to be forgotten."""
 
+from collections.abc import Iterator
+from threading import BoundedSemaphore
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from ig_pipeline.storage import deletion_requests, user_data
 from ig_pipeline.storage.database import reading
@@ -12,6 +14,7 @@ from ig_pipeline.storage.deletion_requests import DeletionRequest
 from ig_pipeline.vault.revoking import Taken, end_at_meta, take_tokens
 from ig_pipeline.web.answers import deletion_state
 from ig_pipeline.web.gates import admin, count, reader
+from ig_pipeline.web.large_answers import in_pieces
 from ig_pipeline.web.openapi import refusals
 from ig_pipeline.web.problems import Problem
 from ig_pipeline.web.routes.connections import chosen_connections
@@ -19,6 +22,11 @@ from ig_pipeline.web.services import Services, WebServices
 from ig_pipeline.web.shapes import DeletionState, Email, tokens_at_meta
 
 router = APIRouter(tags=["people"])
+
+EXPORTS_AT_ONCE = 4
+"""Exports that one process makes at a time: each holds a connection to the database until its last piece is taken."""
+
+_PLACES = BoundedSemaphore(EXPORTS_AT_ONCE)
 
 ConfirmationCode = Annotated[str, Query(pattern="^[A-Z2-9]{16}$", description="What the request was answered with.")]
 
@@ -32,11 +40,27 @@ ConfirmationCode = Annotated[str, Query(pattern="^[A-Z2-9]{16}$", description="W
 )
 def export(services: Services, email: Email) -> Response:
     """Every row, by table, without secrets."""
-    with reading(services.engine) as db:
-        found = user_data.export(db, email)
-    if found is None:
+    pieces = user_data.export(services.engine, email)
+    if pieces is None:
         raise Problem(404, "no_user", "Nothing is held about this address.", "Check the address.")
-    return JSONResponse(found, headers={"Content-Disposition": 'attachment; filename="instagram-data.json"'})
+    headers = {"Content-Disposition": 'attachment; filename="instagram-data.json"'}
+    return in_pieces(_in_its_place(pieces), media_type="application/json", headers=headers)
+
+
+def _in_its_place(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces, while there is a place for one more export. Raises `Problem`."""
+    if not _PLACES.acquire(blocking=False):
+        raise Problem(
+            503,
+            "too_many_exports",
+            f"{EXPORTS_AT_ONCE} exports are under way.",
+            "Wait a minute, then try again.",
+            headers={"Retry-After": "60"},
+        )
+    try:
+        yield from pieces
+    finally:
+        _PLACES.release()
 
 
 @router.delete(
