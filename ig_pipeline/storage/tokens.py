@@ -124,23 +124,26 @@ def replace(
     ciphertext: str,
     expires_at: datetime | None,
     expiry: Expiry,
+    owner: str,
     now: datetime,
 ) -> bool:
-    """Store a renewed token and end the lease, unless the row has another token, or none, by now; then False.
+    """Store a renewed token and end the owner's lease; False when the row has another token, or none, by now.
 
-    The lease may have passed on: whoever has it finds another version, and takes this token for its own.
+    Without the lease, which may have passed on while the owner was held up, a token is kept as long as there is no
+    other; whoever has the lease replaces it. Connecting and disconnecting end every lease.
     Until when it reads stays as it was: no renewal moves that (facts §8).
     """
+    is_holder = table.c.lease_owner == owner
     result = db.execute(
         sa.update(table)
-        .where(*_same_version(row))
+        .where(table.c.id == row.id, sa.or_(is_holder, table.c.token_version == row.version))
         .values(
             access_token=ciphertext,
             **stored_end(expires_at, expiry, issued_at=now),
             issued_at=now,
-            token_version=row.version + 1,
-            lease_owner=None,
-            lease_until=None,
+            token_version=table.c.token_version + 1,
+            lease_owner=sa.case((is_holder, sa.null()), else_=table.c.lease_owner),
+            lease_until=sa.case((is_holder, sa.null()), else_=table.c.lease_until),
         )
     )
     return result.rowcount == 1

@@ -228,7 +228,7 @@ class TokenVault:
         except BaseException:
             await self._write(lambda db: tokens.release_lease(db, row, owner=owner))
             raise
-        saving = asyncio.ensure_future(self._save(row, fresh))
+        saving = asyncio.ensure_future(self._save(row, fresh, owner))
         try:
             saved = await asyncio.shield(saving)
         except asyncio.CancelledError:
@@ -247,13 +247,19 @@ class TokenVault:
         except TimeoutError:
             raise UnreachableError(f"Meta did not renew the token within {REFRESH_TIMEOUT_S:.0f} seconds.") from None
 
-    async def _save(self, row: TokenRow, fresh: FreshToken) -> bool:
+    async def _save(self, row: TokenRow, fresh: FreshToken, owner: str) -> bool:
         """Keep a renewed token; False when the row has another one by now."""
         ciphertext, now = self._keys.encrypt(fresh.token, bound_to=_bound(row.id)), self._clock()
 
         def save(db: sa.Connection) -> bool:
             return tokens.replace(
-                db, row, ciphertext=ciphertext, expires_at=fresh.expires_at, expiry=fresh.expiry, now=now
+                db,
+                row,
+                ciphertext=ciphertext,
+                expires_at=fresh.expires_at,
+                expiry=fresh.expiry,
+                owner=owner,
+                now=now,
             )
 
         return await retry_while_unavailable(lambda: self._write(save), timeout=SAVING_TIMEOUT_S)

@@ -283,6 +283,35 @@ async def test_a_renewed_token_is_kept_though_another_has_the_lease_by_now(datab
     assert (newer.calls, expiry(database)) == (0, NOW + timedelta(days=60))
 
 
+async def test_of_two_tokens_that_meta_issued_the_one_of_the_lease_holder_stands(database: sa.Engine) -> None:
+    """One renewal was held up for an hour, and another began meanwhile: its token is the newer one."""
+    now, saved = NOW, asyncio.Event()
+    later: list[asyncio.Task[SecretStr]] = []
+    newest = SecretStr("EAAcanary-newest-0123456789")
+
+    class HeldUp(Meta):
+        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+            self.calls += 1
+            if self.calls > 1:
+                await saved.wait()
+                return FreshToken(newest, NOW + timedelta(days=60))
+            nonlocal now
+            now += timedelta(hours=1)
+            later.append(asyncio.create_task(vault.token_of("acme.studio")))
+            while self.calls == 1:
+                await asyncio.sleep(0.01)
+            return FreshToken(FRESH, NOW + timedelta(days=60))
+
+    vault = vault_with(database, HeldUp(), days_left=2, clock=lambda: now)
+    assert await vault.refresh_if_due("acme.studio") == "refreshed"
+    assert await vault.token_of("acme.studio") == FRESH
+    saved.set()
+    assert await later[0] == newest
+    assert await vault.token_of("acme.studio") == newest
+    with reading(database) as db:
+        assert token_rows.read(db, "acme.studio").lease_until is None
+
+
 async def test_two_renewals_of_one_vault_are_two_holders(database: sa.Engine) -> None:
     """The refusal of one that took too long does not disconnect the account that a later one is renewing."""
     now, refused = NOW, asyncio.Event()
