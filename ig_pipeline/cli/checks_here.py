@@ -18,9 +18,9 @@ from ig_pipeline.media_store.local_folder import LocalFolder
 from ig_pipeline.media_store.opening import open_store
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage.database import DatabaseError, check_reachable, open_engine, pending_migrations, reading
-from ig_pipeline.storage.tokens import all_with_tokens
+from ig_pipeline.storage.token_rows import all_with_tokens
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, key_path
-from ig_pipeline.vault.tokens import check_readable
+from ig_pipeline.vault.token_vault import check_readable
 
 # A year of an account is 2 MB; the rest is for Dagster's event log and for media files.
 _SCARCE_BYTES = 1_000_000_000

@@ -12,7 +12,7 @@ from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.vault.cipher import KeyRing, add_key, key_path, new_key, prune_keys
-from ig_pipeline.vault.tokens import check_ring
+from ig_pipeline.vault.token_vault import check_ring
 
 
 @click.group("keys", cls=Group)

@@ -15,7 +15,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import deletion_requests, meta_people
 from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.sync.requests.asking import ask_for_history
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 
 class BeingErasedError(Exception):

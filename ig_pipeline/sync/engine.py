@@ -29,7 +29,7 @@ from ig_pipeline.sync.progress import Progress
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession, SyncRun, SyncServices, cancelled
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 logger = logging.getLogger("ig_pipeline.sync")
 

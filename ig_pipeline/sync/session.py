@@ -25,7 +25,7 @@ from ig_pipeline.storage.waiting import in_thread, retry_while_unavailable
 from ig_pipeline.sync.failures import STOPPING, NotConnectedError, lost_cells
 from ig_pipeline.sync.ledger import record
 from ig_pipeline.sync.results import AccountDayResult
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 logger = logging.getLogger("ig_pipeline.sync")
 

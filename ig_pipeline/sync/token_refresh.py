@@ -19,7 +19,7 @@ from ig_pipeline.redaction import redact
 from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.vault.cipher import KeyRingError
-from ig_pipeline.vault.tokens import REFRESH_WITHIN, RefreshOutcome, TokenVault
+from ig_pipeline.vault.token_vault import REFRESH_WITHIN, RefreshOutcome, TokenVault
 
 ACCOUNTS_AT_ONCE = 8
 HEAD_START_S = 5.0

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from ig_pipeline.graph_api.client import GraphClient
 from ig_pipeline.graph_api.errors import GraphError, TokenDeadError
 from ig_pipeline.graph_api.oauth import take_back_consent
-from ig_pipeline.storage import meta_people, tokens
+from ig_pipeline.storage import meta_people, token_rows
 from ig_pipeline.storage.connections import CONNECTED, Connection, list_connections, lock
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError
-from ig_pipeline.vault.tokens import opened
+from ig_pipeline.vault.token_vault import opened
 
 AtMeta = Literal["revoked", "not_valid_anyway", "still_in_use", "not_possible", "failed"]
 
@@ -62,7 +62,7 @@ def take_tokens(db: sa.Connection, keys: KeyRing, connections: Sequence[Connecti
     found: list[Taken] = []
     for connection in connections:
         lock(db, connection.id)
-        row = tokens.read(db, connection.account_key)
+        row = token_rows.read(db, connection.account_key)
         if row.ciphertext is None:
             continue
         try:

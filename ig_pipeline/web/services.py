@@ -20,7 +20,7 @@ from ig_pipeline.settings import Settings
 from ig_pipeline.storage import graph_calls
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 from ig_pipeline.web.access import Access, web_names
 from ig_pipeline.web.origins import Names
 from ig_pipeline.web.rate_limit import RateLimit

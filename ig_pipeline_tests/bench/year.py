@@ -14,7 +14,7 @@ from ig_pipeline.storage.connections import mark_initial_backfill_requested
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync.registry import grid
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 # Night by night, as they came: the oldest day first.
 _SERIES = "with recursive days(n) as (select 0 union all select n + 1 from days where n + 1 < :days) "

@@ -15,7 +15,7 @@ from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage import meta_people, sync_requests
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import open_engine, reading
-from ig_pipeline.storage.tokens import read
+from ig_pipeline.storage.token_rows import read
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment
 from ig_pipeline_tests.cli.conftest import Run
 

@@ -14,9 +14,9 @@ from ig_pipeline.cli.ports import free_port
 from ig_pipeline.settings import PREFIX
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine, reading
-from ig_pipeline.storage.tokens import all_with_tokens
+from ig_pipeline.storage.token_rows import all_with_tokens
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import check_readable
+from ig_pipeline.vault.token_vault import check_readable
 from ig_pipeline_tests.cli.accounts import database_url, environment, settings_in
 from ig_pipeline_tests.cli.conftest import Run
 from ig_pipeline_tests.cli.up_process import wait_for

@@ -17,7 +17,7 @@ from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage import sync_requests, tables
 from ig_pipeline.storage.database import open_engine, reading
 from ig_pipeline.storage.overview import standings
-from ig_pipeline.storage.tokens import read
+from ig_pipeline.storage.token_rows import read
 from ig_pipeline.sync.failures import lost_cells
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
 from ig_pipeline_tests.cli.accounts import EMAIL, connect, database_url, environment

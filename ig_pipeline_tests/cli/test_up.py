@@ -26,7 +26,7 @@ from ig_pipeline.storage.connections import Connection, by_account_key
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.sync.registry import grid
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 from ig_pipeline_tests.cli.truth import assert_true
 from ig_pipeline_tests.cli.up_process import UpProcess, alive, up_process, wait_for
 

@@ -17,7 +17,7 @@ from ig_pipeline.storage import (
     overview,
     sync_logs,
     sync_requests,
-    tokens,
+    token_rows,
 )
 from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.storage.day_rows import day_rows
@@ -45,7 +45,7 @@ QUESTIONS: dict[str, Question] = {
     "an account's requests": lambda db, one: sync_requests.unfinished_of(db, one.account_key, kind="insights"),
     "a batch's requests": lambda db, one: sync_requests.note_counts(db, "b", one.account_key, counts={}, detail=None),
     "an account by its key": lambda db, one: connections.by_account_key(db, one.account_key),
-    "a token": lambda db, one: tokens.read(db, one.account_key),
+    "a token": lambda db, one: token_rows.read(db, one.account_key),
     "an account's conversion": lambda db, one: media.newest_before_conversion(db, one.u_id, one.account_id),
 }
 

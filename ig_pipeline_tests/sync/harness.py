@@ -37,7 +37,7 @@ from ig_pipeline.sync.plan import initial_window
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import SyncServices
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 # A Friday afternoon in Los Angeles, far from midnight there and in UTC.
 NOW = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)

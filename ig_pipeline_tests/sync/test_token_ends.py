@@ -18,7 +18,7 @@ from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
 from ig_pipeline.token_ends import TokenEnd
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import REFRESH_WITHIN, RefreshOutcome, TokenVault
+from ig_pipeline.vault.token_vault import REFRESH_WITHIN, RefreshOutcome, TokenVault
 from ig_pipeline_tests.sync.harness import SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio

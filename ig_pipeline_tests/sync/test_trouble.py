@@ -19,7 +19,7 @@ from ig_pipeline.sync.plan import nightly_rectangles
 from ig_pipeline.sync.requests.later import GAP
 from ig_pipeline.sync.results import AccountDayResult, summarise
 from ig_pipeline.vault.cipher import new_key
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 from ig_pipeline_tests.sync.harness import Disturb, SmallWorld, sqlite_only
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.storage.connections import by_account_key, disconnect
 from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 from ig_pipeline_tests.postgres import PostgresServer
 
 PARAMETER = "canary-of-a-statement-that-fails"

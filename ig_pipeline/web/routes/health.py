@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ig_pipeline.storage.database import DatabaseError, pending_migrations, reading
 from ig_pipeline.vault.cipher import KeyRingError
-from ig_pipeline.vault.tokens import check_ring
+from ig_pipeline.vault.token_vault import check_ring
 from ig_pipeline.web.gates import reader
 from ig_pipeline.web.large_answers import in_pieces
 from ig_pipeline.web.monitoring import MEDIA_TYPE, exposition

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.storage import absences, media_backfills, media_items, sync_logs, tables, tokens
+from ig_pipeline.storage import absences, media_backfills, media_items, sync_logs, tables
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync import session
 from ig_pipeline.sync.media_files import day_ledger
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 # Everything a backfill asks of the database, and everything a day of Dagster's grid asks besides.
 BACKFILL = [(session, "by_account_key"), (sync_logs, "days_standing"), (media_backfills, "begin"),
-            (media_items, "contents"), (tokens, "read"), (media_items, "index"), (absences, "save"),
+            (media_items, "contents"), (token_rows, "read"), (media_items, "index"), (absences, "save"),
             (day_ledger, "record"), (media_backfills, "finish")]  # fmt: skip
 CELL = [(session, "by_account_key"), (day_ledger, "record")]
 

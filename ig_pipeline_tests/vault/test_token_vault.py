@@ -16,14 +16,14 @@ from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.errors import BadRequestError, GraphError, TokenDeadError, UnreachableError
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
-from ig_pipeline.storage import tokens as token_rows
+from ig_pipeline.storage import token_rows
 from ig_pipeline.storage.connections import by_account_key, disconnect
 from ig_pipeline.storage.database import DatabaseUnreachableError, reading
 from ig_pipeline.storage.tables import user_tokens
 from ig_pipeline.token_ends import Expiry, TokenEnd
-from ig_pipeline.vault import tokens as vault_tokens
+from ig_pipeline.vault import token_vault as vault_tokens
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, new_key
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OLD, FRESH = SecretStr("EAAcanary-old-0123456789"), SecretStr("EAAcanary-fresh-0123456789")
@@ -509,7 +509,7 @@ from pydantic import SecretStr
 from ig_pipeline.graph_api.token_answers import FreshToken
 from ig_pipeline.storage.database import open_engine
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.tokens import TokenVault
+from ig_pipeline.vault.token_vault import TokenVault
 
 url, key, meta, now = sys.argv[1:]
 now = datetime.fromisoformat(now)

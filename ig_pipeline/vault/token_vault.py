@@ -19,10 +19,10 @@ from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.graph_api.oauth import TokenTooYoungError
 from ig_pipeline.graph_api.token_answers import FreshToken, TokenFacts
 from ig_pipeline.retrying import RetryPolicy
-from ig_pipeline.storage import meta_people, tokens
+from ig_pipeline.storage import meta_people, token_rows
 from ig_pipeline.storage.connections import CONNECTED, Connection, connect, lock, mark_reconnect_required
 from ig_pipeline.storage.database import reading
-from ig_pipeline.storage.tokens import TokenRow
+from ig_pipeline.storage.token_rows import TokenRow
 from ig_pipeline.storage.waiting import in_thread, retry_while_unavailable
 from ig_pipeline.token_ends import NEVER, Expiry, TokenEnd
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, fingerprint_of
@@ -188,7 +188,7 @@ class TokenVault:
         changed = 0
         unread: dict[str, KeyRingError] = {}
         with self._engine.begin() as db:
-            for row in tokens.all_with_tokens(db):
+            for row in token_rows.all_with_tokens(db):
                 if row.ciphertext is None or self._keys.is_current(row.ciphertext):
                     continue
                 try:
@@ -196,7 +196,7 @@ class TokenVault:
                 except KeyRingError as error:
                     unread[row.account_key] = error
                     continue
-                changed += tokens.reencrypt(db, row, self._keys.encrypt(plain, bound_to=_bound(row.id)))
+                changed += token_rows.reencrypt(db, row, self._keys.encrypt(plain, bound_to=_bound(row.id)))
         if unread:
             reason = next(iter(unread.values()))
             raise KeyRingError(f"{changed} token(s) encrypted anew, but not those of {', '.join(unread)}: {reason}")
@@ -226,7 +226,7 @@ class TokenVault:
             await self._write(lambda db: _mark_dead(db, row, owner, advice, now))
             raise
         except BaseException:
-            await self._write(lambda db: tokens.release_lease(db, row, owner=owner))
+            await self._write(lambda db: token_rows.release_lease(db, row, owner=owner))
             raise
         saving = asyncio.ensure_future(self._save(row, fresh, owner))
         try:
@@ -252,7 +252,7 @@ class TokenVault:
         ciphertext, now = self._keys.encrypt(fresh.token, bound_to=_bound(row.id)), self._clock()
 
         def save(db: sa.Connection) -> bool:
-            return tokens.replace(
+            return token_rows.replace(
                 db,
                 row,
                 ciphertext=ciphertext,
@@ -283,7 +283,7 @@ class TokenVault:
             # Not a token of this app, most likely: the next time will be the same, and need not be in six hours.
             known = row.data_access_expires_at
             await self._write(
-                lambda db: tokens.note_inspection(db, row, end=None, data_access_expires_at=known, now=now)
+                lambda db: token_rows.note_inspection(db, row, end=None, data_access_expires_at=known, now=now)
             )
             raise
         if facts is not None and facts.is_valid:
@@ -292,7 +292,7 @@ class TokenVault:
 
             def note(db: sa.Connection) -> None:
                 reads_until = told.data_access_expires_at
-                current = tokens.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
+                current = token_rows.note_inspection(db, row, end=end, data_access_expires_at=reads_until, now=now)
                 if current and told.user_id:  # of connections made before they were stored at consent
                     meta_people.add(db, row.id, told.user_id)
 
@@ -301,7 +301,7 @@ class TokenVault:
 
     def _take_lease(self, db: sa.Connection, row: TokenRow, owner: str) -> bool:
         now = self._clock()
-        return tokens.take_lease(db, row, owner=owner, now=now, until=now + LEASE)
+        return token_rows.take_lease(db, row, owner=owner, now=now, until=now + LEASE)
 
     def _open(self, row: TokenRow) -> SecretStr:
         if row.ciphertext is None or row.status != CONNECTED:
@@ -312,7 +312,7 @@ class TokenVault:
     async def _read(self, account_key: str) -> TokenRow:
         def read() -> TokenRow:
             with reading(self._engine) as db:
-                return tokens.read(db, account_key)
+                return token_rows.read(db, account_key)
 
         return await in_thread(read)
 
@@ -348,7 +348,7 @@ def inspection_due(row: TokenRow, *, now: datetime) -> bool:
 
 def check_readable(db: sa.Connection, keys: KeyRing) -> int:
     """How many tokens are stored, each of which `keys` opens. Raises `KeyRingError` for one they do not."""
-    rows = tokens.all_with_tokens(db)
+    rows = token_rows.all_with_tokens(db)
     for row in rows:
         keys.decrypt(row.ciphertext or "", bound_to=_bound(row.id))
     return len(rows)
@@ -360,7 +360,7 @@ def check_ring(db: sa.Connection, keys: KeyRing) -> dict[str, int]:
     Raises `KeyRingError`.
     """
     keys.decrypt(keys.encrypt(SecretStr("a trial"), bound_to="a trial"), bound_to="a trial")
-    found = tokens.by_key(db)
+    found = token_rows.by_key(db)
     for connection_id, ciphertext, _ in found:
         keys.decrypt(ciphertext, bound_to=_bound(connection_id))
     return {fingerprint_of(ciphertext): number for _, ciphertext, number in found}
@@ -369,7 +369,7 @@ def check_ring(db: sa.Connection, keys: KeyRing) -> dict[str, int]:
 def _mark_dead(db: sa.Connection, row: TokenRow, owner: str, advice: str, now: datetime) -> None:
     """Out of every later plan, unless the owner has connected again, or another took over, while Meta was asked."""
     lock(db, row.id)
-    if tokens.holds_lease(db, row, owner=owner):
+    if token_rows.holds_lease(db, row, owner=owner):
         mark_reconnect_required(db, row.id, message=advice, now=now)
 
 
