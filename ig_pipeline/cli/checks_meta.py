@@ -6,7 +6,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
-from ig_pipeline.cli.findings import Finding, fail, ok, warn
+from ig_pipeline.cli.checks import Finding, fail, ok, warn
 from ig_pipeline.clock import Clock
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.graph_api.errors import UnreachableError

@@ -1,37 +1,163 @@
-"""`ig-pipeline connections`: who is connected; connect with a token at hand; disconnect.
+"""`ig-pipeline connections`: who is connected; connect with a token at hand; disconnect; export and erase.
 
-People without a token connect in the browser, through the web service.
+People without a token connect in the browser, through the web service. What is held about a person is known to
+`storage.user_data`; how it is erased, to `defs.deletions`.
 """
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import cast
 
 import click
+from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from ig_pipeline.cli.adding import choose, consent_of, token_from
-from ig_pipeline.cli.console import Group, out, print_json, shown
+from ig_pipeline.cli.console import Group, out, print_json, print_json_pieces, shown
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.cli.stores import open_database
-from ig_pipeline.cli.user_data import export, forget, say_what_became_at_meta
 from ig_pipeline.clock import utc_now
 from ig_pipeline.email_addresses import EmailAddressError, normalized
 from ig_pipeline.graph_api.accounts import FoundAccount
-from ig_pipeline.graph_api.consent import Consent
+from ig_pipeline.graph_api.consent import Consent, adopt_token
 from ig_pipeline.graph_api.hosts import Login
+from ig_pipeline.meta import app_of, graph_client
 from ig_pipeline.settings import Settings, load_settings, read_secret
 from ig_pipeline.storage import connections as stored
-from ig_pipeline.storage.connections import Connection
+from ig_pipeline.storage import deletion_requests, user_data
+from ig_pipeline.storage.connections import Connection, list_connections
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.connecting import connect_accounts
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.judgement import NEXT_STEP, ConnectionJudgement, State, judge_connections
 from ig_pipeline.vault.cipher import KeyRing
-from ig_pipeline.vault.revoking import take_tokens
+from ig_pipeline.vault.revoking import Taken, TokenEnded, end_at_meta, take_tokens
+
+
+def token_from(variable: str | None) -> SecretStr:
+    """The token in `variable` (environment or .env), or from standard input. Raises `CommandError`.
+
+    Never an argument: those stand in the shell's history and in every list of processes.
+    """
+    if variable is not None:
+        token = read_secret(variable)
+        if token is None:
+            raise CommandError(f"{variable} is empty or not set.", ExitCode.USAGE)
+        return token
+    if sys.stdin.isatty():
+        return SecretStr(str(click.prompt("Access token (not shown)", hide_input=True, err=True)).strip())
+    text = sys.stdin.read().strip()
+    if not text:
+        raise CommandError(
+            "No token. Give it on standard input, or name the environment variable that holds it: --token-env NAME.",
+            ExitCode.USAGE,
+        )
+    return SecretStr(text)
+
+
+async def consent_of(settings: Settings, login: Login, token: SecretStr) -> Consent:
+    """What the token opens, made to last. Raises `GraphError`."""
+    async with graph_client(settings) as client:
+        return await adopt_token(client, app_of(settings), login, token)
+
+
+def choose(accounts: Sequence[FoundAccount], wanted: str | None, *, may_ask: bool) -> FoundAccount:
+    """The account called `wanted` (username or id), the only one, or the one the person picks.
+
+    Raises `CommandError` naming those there are.
+    """
+    names = ", ".join(f"{account.username} ({account.account_id})" for account in accounts)
+    if wanted is not None:
+        for account in accounts:
+            if wanted.lstrip("@") in (account.username, account.account_id):
+                return account
+        raise CommandError(f"{wanted} is not behind this token. Behind it: {names}.", ExitCode.USAGE)
+    if len(accounts) == 1:
+        return accounts[0]
+    if not may_ask:
+        raise CommandError(f"Several accounts are behind this token: {names}. Choose with --account.", ExitCode.USAGE)
+    picked = click.prompt(
+        f"Several accounts are behind this token: {shown(names)}\nWhich",
+        type=click.Choice([a.username for a in accounts]),
+        err=True,
+    )
+    return next(account for account in accounts if account.username == picked)
+
+
+@click.command("export")
+@click.option("--email", required=True, help="Whose data.")
+def export(email: str) -> None:
+    """Print everything that is held about a user as JSON, without secrets.
+
+    \b
+    Examples:
+      ig-pipeline connections export --email a@b.example > data.json
+    """
+    with open_database(load_settings()) as engine:
+        pieces = user_data.export(engine, email)
+        if pieces is None:
+            raise CommandError(f"Nothing is held about {email}.", ExitCode.USAGE)
+        print_json_pieces(pieces)
+
+
+@click.command("forget")
+@click.option("--email", required=True, help="Whose data.")
+@click.option("--account", help="Only this account key; all of the user's when left out.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def forget(email: str, account: str | None, yes: bool) -> None:
+    """Erase a user's connections with rows, files and cells of the grid. A tombstone without a name stays.
+
+    \b
+    Examples:
+      ig-pipeline connections forget --email a@b.example
+      ig-pipeline connections forget --email a@b.example --account acme.studio --yes
+    """
+    settings, email = load_settings(), email.strip().lower()
+    with open_database(settings) as engine:
+        with reading(engine) as db:
+            mine = [item for item in list_connections(db, email=email) if account in (None, item.account_key)]
+            held = account is None and user_data.is_held(db, email)
+        if not mine and not held:
+            raise CommandError(f"{email} has no such connection. `ig-pipeline connections list` shows them.")
+        names = ", ".join(item.account_key for item in mine) or "what is left of a login"
+        if not yes:
+            click.confirm(f"Erase {names} of {shown(email)} for good?", abort=True)
+        keys = KeyRing.from_settings(settings)
+        with engine.begin() as db:
+            taken = take_tokens(db, keys, mine)
+            whole = email if account is None else None
+            deletion = deletion_requests.request(db, mine, origin="command_line", now=utc_now(), email=whole)
+    say_what_became_at_meta(settings, taken)
+    # Dagster takes a second to import, and only this command of the group needs it.
+    from ig_pipeline.defs.erasure import carry_out  # noqa: PLC0415
+    from ig_pipeline.defs.reporting import dagster_instance  # noqa: PLC0415
+    from ig_pipeline.defs.resources import Pipeline  # noqa: PLC0415
+
+    with dagster_instance(settings) as instance:
+        pipeline = Pipeline(settings_of=lambda: settings)
+        outcome = carry_out(pipeline, instance, owner=f"command line {deletion.code}", code=deletion.code)
+    if outcome is None or outcome.waiting:
+        click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")
+    elif outcome.held_up or outcome.left:
+        rest = " ".join(said for said in (outcome.held_up, outcome.left) if said)
+        click.echo(f"Erased. {rest} `up` does the rest. Confirmation code: {deletion.code}")
+    else:
+        click.echo(f"Erased. Confirmation code: {deletion.code}")
+
+
+def say_what_became_at_meta(settings: Settings, taken: Sequence[Taken]) -> None:
+    """End tokens that were destroyed here at Meta, too, and print a sentence about each."""
+
+    async def end() -> list[TokenEnded]:
+        async with graph_client(settings) as client:
+            return await end_at_meta(client, taken)
+
+    for one in asyncio.run(end()) if taken else []:
+        click.echo(f"{one.account_key}: {one.sentence}")
+
 
 # Whose token comes from a developer's secrets need not have an address.
 _DEVELOPER = "developer@localhost"

@@ -20,12 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ig_pipeline.bounded_answers import read_json
 from ig_pipeline.charts.terminal import blocks_for, timeline_chart, timeline_summary, timeline_table
-from ig_pipeline.cli.children import ChildDiedError, Children, StoppedError, stop_signals
+from ig_pipeline.cli.children import ChildDiedError, Children, PortInUseError, StoppedError, require_free, stop_signals
 from ig_pipeline.cli.console import chart_width
-from ig_pipeline.cli.dagster_home import environment
-from ig_pipeline.cli.dagster_stack import unfinished_runs
+from ig_pipeline.cli.dagster_stack import environment, unfinished_runs
 from ig_pipeline.cli.failures import CommandError
-from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.cli.up import StartError, open_front_door, running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import instagram_day

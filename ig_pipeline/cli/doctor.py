@@ -13,19 +13,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ig_pipeline.cli.checks_here import (
+from ig_pipeline.cli.checks import (
+    Finding,
     check_dagster_database,
     check_database,
     check_folder,
     check_keys,
     check_ports,
+    check_web,
     existing_engine,
+    fail,
+    ok,
 )
 from ig_pipeline.cli.checks_meta import check_app, check_connections, check_graph, login_in_use
-from ig_pipeline.cli.checks_web import check_web
 from ig_pipeline.cli.console import out, print_json, shown
 from ig_pipeline.cli.failures import ExitCode
-from ig_pipeline.cli.findings import Finding, fail, ok
 from ig_pipeline.clock import Clock, utc_now
 from ig_pipeline.settings import Settings, SettingsError, load_settings
 from ig_pipeline.storage.database import DatabaseUrlError

@@ -32,7 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "sync": Entry("sync", "sync", "Fetch the newest complete days of an account, without Dagster."),
     "timeline": Entry("timeline", "timeline", "Show reach and engagement day by day, as a chart and a table."),
     "tokens": Entry("tokens", "tokens", "Look after access tokens."),
-    "keys": Entry("keys", "keys", "Look after the keys that tokens are encrypted with."),
+    "keys": Entry("tokens", "keys", "Look after the keys that tokens are encrypted with."),
     "simulator": Entry(
         "ig_pipeline.simulator.__main__", "simulator", "Run a simulated Instagram Graph API until Ctrl-C."
     ),

@@ -1,7 +1,8 @@
-"""`ig-pipeline tokens refresh`: what the schedule does every six hours, now."""
+"""`ig-pipeline tokens` and `ig-pipeline keys`: refresh access tokens now, and renew the keys that encrypt them."""
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -11,11 +12,106 @@ from rich.table import Table
 from ig_pipeline.cli.console import Group, out, print_json
 from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.cli.stores import open_database
-from ig_pipeline.settings import Settings, load_settings
+from ig_pipeline.clock import utc_now
+from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.connections import by_account_key
 from ig_pipeline.storage.database import reading
 from ig_pipeline.sync.engine import open_services
 from ig_pipeline.sync.token_refresh import TokenResult, refresh_tokens
+from ig_pipeline.vault.cipher import KeyRing, add_key, key_path, new_key, prune_keys
+from ig_pipeline.vault.token_vault import check_ring
+
+
+@click.group("keys", cls=Group)
+def keys() -> None:
+    """Look after the keys that tokens are encrypted with."""
+
+
+@keys.command("new")
+def new() -> None:
+    """Print a new key for IG_PIPELINE_ENCRYPTION_KEYS.
+
+    \b
+    It is a secret: send it where it belongs, not to the screen.
+
+    \b
+    Examples:
+      ig-pipeline keys new | my-secret-store put ig-pipeline/key
+    """
+    click.echo(new_key().get_secret_value())
+
+
+@keys.command("rotate")
+def rotate() -> None:
+    """Encrypt every stored token with the first key of the ring.
+
+    \b
+    With a key file, a new key is made first, and those before are kept beside it: back the file up afterwards.
+    Services that run use the new key at once; `keys prune` takes the old ones off.
+    With IG_PIPELINE_ENCRYPTION_KEYS, processes read their keys when they start. Put the new key last and restart
+    everything, then first and restart again; then run this.
+
+    \b
+    Examples:
+      ig-pipeline keys rotate
+      IG_PIPELINE_ENCRYPTION_KEYS="$NEW,$OLD" ig-pipeline keys rotate
+    """
+    settings = load_settings()
+    with open_database(settings):
+        pass  # brings the tables up to date
+    if not settings.encryption_keys:
+        click.echo(f"A new key stands first in {add_key(settings)}; back it up.")
+    count = asyncio.run(_rotate(settings))
+    click.echo(f"{count} token(s) encrypted anew, the others had the first key already.")
+    click.echo("The keys before still read. `ig-pipeline keys prune` takes off those that are not needed any more.")
+
+
+@keys.command("prune")
+def prune() -> None:
+    """Take off the keys that nothing is encrypted with any more.
+
+    \b
+    A key that tokens are under stays, and so does every key for ten minutes after `keys rotate`: a token may
+    be on its way to the database. Browsers that signed in under a key that goes have to sign in again.
+
+    \b
+    Examples:
+      ig-pipeline keys prune
+    """
+    settings = load_settings()
+    with open_database(settings) as engine, reading(engine) as db:
+        ring = KeyRing.from_settings(settings)
+        if settings.encryption_keys:
+            _advise(ring.only_reading(), check_ring(db, ring))
+            return
+        gone, waits_until = prune_keys(settings, in_use=lambda: set(check_ring(db, ring)), now=utc_now())
+    if waits_until is not None:
+        click.echo(
+            f"Nothing was taken off: a process may still be writing under a key. Again from {waits_until:%H:%M} UTC."
+        )
+        return
+    click.echo(f"{gone} key(s) taken off {key_path(settings)}; back it up." if gone else "Every key is in use.")
+
+
+def _advise(only_reading: Sequence[str], in_use: Mapping[str, int]) -> None:
+    """What to take off the setting, which only its owner can; keys by fingerprint, as the errors name them."""
+    for fingerprint in only_reading:
+        if number := in_use.get(fingerprint):
+            click.echo(f"{number} token(s) are under key {fingerprint}: `ig-pipeline keys rotate`, then look again.")
+    unused = [fingerprint for fingerprint in only_reading if fingerprint not in in_use]
+    if unused:
+        click.echo(
+            f"Take {len(unused)} key(s) off {PREFIX}ENCRYPTION_KEYS and restart everything, if every process has had "
+            f"the first key first for ten minutes: {', '.join(unused)}."
+        )
+    elif not only_reading:
+        click.echo("There is one key, and it is in use.")
+
+
+async def _rotate(settings: Settings) -> int:
+    async with open_services(settings) as services:
+        return services.tokens.rotate()
+
 
 _SAYS = {
     "refreshed": "refreshed",

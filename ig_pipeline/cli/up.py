@@ -1,9 +1,12 @@
-"""`ig-pipeline up`: the real thing in one foreground command.
+"""`ig-pipeline up`: the real thing in one foreground command, Dagster and beside it the web service.
 
-Starts what the settings describe and stops it again. What runs inside is defined in `defs`.
+Starts what the settings describe and stops it again. What runs inside is defined in `defs` and `web`.
 """
 
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,18 +14,66 @@ from dataclasses import dataclass
 import click
 from pydantic import SecretStr
 
-from ig_pipeline.cli.children import ChildDiedError, Children, Sink, StoppedError, stop_signals
+from ig_pipeline.cli.children import (
+    ChildDiedError,
+    Children,
+    PortInUseError,
+    Sink,
+    StoppedError,
+    free_port,
+    is_free,
+    local_address,
+    require_free,
+    stop_signals,
+)
 from ig_pipeline.cli.console import shown_in_colour
-from ig_pipeline.cli.dagster_home import AlreadyRunningError, only_one, prepare_home
-from ig_pipeline.cli.dagster_stack import start_dagster, workspace_file
+from ig_pipeline.cli.dagster_stack import (
+    AlreadyRunningError,
+    environment,
+    only_one,
+    prepare_home,
+    start_dagster,
+    workspace_file,
+)
 from ig_pipeline.cli.failures import CommandError, ExitCode
-from ig_pipeline.cli.front_door import start_web, with_free_port
-from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.defs.held_open import files_of_home, held_open
 from ig_pipeline.private_files import make_folder
 from ig_pipeline.settings import PREFIX, Settings, load_settings
 from ig_pipeline.storage.database import DatabaseError, DatabaseUrlError, check_reachable, migrate, open_engine
 from ig_pipeline.web.access import AddressRefusedError, check_exposure, check_ui_exposure
+
+_STARTS_WITHIN = 60.0
+
+
+def with_free_port(settings: Settings) -> Settings:
+    """The settings with a port that can be used: the default one may move, one that was chosen may not.
+
+    Raises `PortInUseError` for a chosen one, which is part of an address registered with Meta.
+    """
+    default = Settings.model_fields["web_port"].default
+    if is_free(settings.web_host, settings.web_port):
+        return settings
+    if settings.web_port == default and settings.public_url is None:
+        return settings.model_copy(update={"web_port": free_port(settings.web_host)})
+    require_free(settings.web_host, settings.web_port, option="IG_PIPELINE_WEB_PORT")
+    return settings
+
+
+def start_web(children: Children, settings: Settings) -> str:
+    """Start `ig-pipeline web` and return its address once it answers. Raises `ChildDiedError`."""
+    command = [sys.executable, "-m", "ig_pipeline.cli", "web"]
+    children.start("web", command, env=environment(settings, "web"), folder=settings.home)
+    local = local_address(settings.web_host, settings.web_port)
+    children.wait_until(lambda: _answers(f"{local}/healthz"), "The web service", within=_STARTS_WITHIN)
+    return settings.effective_public_url
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 class StartError(Exception):

@@ -10,8 +10,8 @@ import socket
 import click
 import uvicorn
 
+from ig_pipeline.cli.children import PortInUseError, require_free
 from ig_pipeline.cli.failures import CommandError, ExitCode
-from ig_pipeline.cli.ports import PortInUseError, require_free
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.web.access import AddressRefusedError, check_exposure
 from ig_pipeline.web.app import create_app

@@ -19,7 +19,7 @@ import dagster as dg
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.cli.up import running_stack
 from ig_pipeline.clock import utc_now
 from ig_pipeline.defs.run_requests import BATCH_TAG

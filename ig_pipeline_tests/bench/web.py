@@ -25,7 +25,7 @@ import psutil
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.clock import utc_now
 from ig_pipeline.graph_api.days import last_complete_day
 from ig_pipeline.settings import Settings

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from ig_pipeline.bot.bot_api import BotApi, TelegramError, TelegramTokenError
 from ig_pipeline.bot.service import Bot
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.cli.stores import tell_grid
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import tables

@@ -23,12 +23,9 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
-from ig_pipeline.cli.children import Children, stop_signals
-from ig_pipeline.cli.dagster_home import environment, prepare_home
-from ig_pipeline.cli.dagster_stack import LOCATION, unfinished_runs
-from ig_pipeline.cli.front_door import start_web
-from ig_pipeline.cli.ports import free_port
-from ig_pipeline.cli.up import Running, prepare_databases, running_stack
+from ig_pipeline.cli.children import Children, free_port, stop_signals
+from ig_pipeline.cli.dagster_stack import LOCATION, environment, prepare_home, unfinished_runs
+from ig_pipeline.cli.up import Running, prepare_databases, running_stack, start_web
 from ig_pipeline.clock import utc_now
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.reporting import dagster_instance

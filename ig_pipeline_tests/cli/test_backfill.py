@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from ig_pipeline.cli.backfill import exit_code
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.cli.failures import ExitCode
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage import media_backfills, tables

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import yaml
 from pydantic import SecretStr
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.simulator.server import RunningSimulator, running_simulator
 from ig_pipeline.simulator.world import World
 from ig_pipeline.storage.connections import list_connections

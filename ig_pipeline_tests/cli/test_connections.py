@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ig_pipeline.cli.adding import choose
+from ig_pipeline.cli.connections import choose
 from ig_pipeline.cli.failures import CommandError, ExitCode
 from ig_pipeline.graph_api.accounts import FoundAccount
 from ig_pipeline.simulator.server import RunningSimulator

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.cli.checks_here import check_keys, check_ports, existing_engine
+from ig_pipeline.cli.checks import check_keys, check_ports, check_web, existing_engine
 from ig_pipeline.cli.checks_meta import check_clock, check_connections, check_version
-from ig_pipeline.cli.checks_web import check_web
 from ig_pipeline.clock import utc_now
 from ig_pipeline.settings import Settings, load_settings
 from ig_pipeline.simulator.server import RunningSimulator

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from ig_pipeline.cli.dagster_home import AlreadyRunningError, environment, only_one, prepare_home
+from ig_pipeline.cli.dagster_stack import AlreadyRunningError, environment, only_one, prepare_home
 from ig_pipeline.dagster_storage.sqlite import BatchingSqliteEventLogStorage
 from ig_pipeline.settings import Settings, load_settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.settings import PREFIX
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.storage.database import open_engine, reading

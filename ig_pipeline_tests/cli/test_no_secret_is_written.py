@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline.vault.cipher import new_key
 from ig_pipeline_tests.bot.telegram_server import TOKEN as BOT_TOKEN

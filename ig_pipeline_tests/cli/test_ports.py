@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from ig_pipeline.cli.ports import PortInUseError, free_port, is_free, require_free
+from ig_pipeline.cli.children import PortInUseError, free_port, is_free, require_free
 
 
 def test_a_port_in_use_is_named_with_what_to_do() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ig_pipeline.cli.checks_here import check_folder
+from ig_pipeline.cli.checks import check_folder
 from ig_pipeline.settings import Settings
 from ig_pipeline.simulator.server import RunningSimulator
 from ig_pipeline_tests.cli.accounts import connect, environment, settings_in

@@ -14,7 +14,7 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 from pydantic import SecretStr
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline.graph_api.hosts import Login
 from ig_pipeline.meta import graph_client, refresher

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.cli.dagster_home import SECRETS_OF, Process, environment
+from ig_pipeline.cli.dagster_stack import SECRETS_OF, Process, environment
 from ig_pipeline.settings import PREFIX, Settings, load_settings, secret_settings
 from ig_pipeline.vault.cipher import new_key
 from ig_pipeline_tests.cli.up_process import up_process

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.dagster_storage.gathering import GatheringEventLogStorage
 from ig_pipeline.settings import Settings
 from ig_pipeline.sync.plan import Rectangle

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.settings import Settings
 from ig_pipeline.sync.plan import Window
 from ig_pipeline.sync.registry import grid

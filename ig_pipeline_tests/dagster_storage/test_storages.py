@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.events.log import EventLogEntry
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.dagster_storage.gathering import GATHERED
 from ig_pipeline.dagster_storage.sqlite import BatchingSqliteEventLogStorage
 from ig_pipeline.settings import Settings

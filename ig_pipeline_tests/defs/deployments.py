@@ -21,7 +21,7 @@ from dagster._core.scheduler.instigation import DynamicPartitionsRequestResult, 
 from dagster._core.storage.compute_log_manager import ComputeIOType
 from pydantic import SecretStr
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.definitions import build
 from ig_pipeline.defs.insights import GRID_ASSETS
 from ig_pipeline.defs.media_files import MEDIA_FILES

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.utils import make_new_run_id
 
-from ig_pipeline.cli.dagster_home import prepare_home
+from ig_pipeline.cli.dagster_stack import prepare_home
 from ig_pipeline.defs.instance import prepare
 from ig_pipeline.settings import Settings
 

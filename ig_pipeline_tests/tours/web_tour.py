@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
-from ig_pipeline.cli.ports import free_port
+from ig_pipeline.cli.children import free_port
 from ig_pipeline.graph_api.days import instagram_day
 from ig_pipeline_tests.cli.up_process import wait_for as until
 from ig_pipeline_tests.tours.browser import PATIENCE, Album, chromium, new_page

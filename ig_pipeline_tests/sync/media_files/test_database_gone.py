@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ig_pipeline.storage import absences, media_backfills, media_items, sync_logs, tables
+from ig_pipeline.storage import absences, media_backfills, media_items, sync_logs, tables, token_rows
 from ig_pipeline.storage.database import migrate, open_engine
 from ig_pipeline.sync import session
 from ig_pipeline.sync.media_files import day_ledger

@@ -1,4 +1,8 @@
-"""Checks of this machine for `doctor`: data folder, databases, keys, ports. Looks only: makes no file and no table."""
+"""Checks of this machine and its settings for `doctor`, and how a finding is said: ok, warn or fail, and what to do.
+
+Data folder, databases, keys, ports; who can reach the web service and Dagster's UI. Looks only: makes no file and no
+table.
+"""
 
 import os
 import shlex
@@ -6,21 +10,52 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from ig_pipeline.cli.findings import Finding, fail, ok, warn
-from ig_pipeline.cli.ports import is_free
+from ig_pipeline.cli.children import is_free
 from ig_pipeline.media_store.errors import StoreError
 from ig_pipeline.media_store.local_folder import LocalFolder
 from ig_pipeline.media_store.opening import open_store
-from ig_pipeline.settings import Settings
+from ig_pipeline.settings import Settings, is_loopback
 from ig_pipeline.storage.database import DatabaseError, check_reachable, open_engine, pending_migrations, reading
 from ig_pipeline.storage.token_rows import all_with_tokens
 from ig_pipeline.vault.cipher import KeyRing, KeyRingError, key_path
 from ig_pipeline.vault.token_vault import check_readable
+from ig_pipeline.web.access import AddressRefusedError, check_exposure, check_ui_exposure
+from ig_pipeline.web.origins import host_of
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`subject` is what was looked at, `detail` what was seen, `advice` what to do; no secrets in any of them."""
+
+    subject: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+def ok(subject: str, detail: str) -> Finding:
+    """All is well."""
+    return Finding(subject, "ok", detail)
+
+
+def warn(subject: str, detail: str, advice: str) -> Finding:
+    """It works, but somebody should look."""
+    return Finding(subject, "warn", detail, advice)
+
+
+def fail(subject: str, detail: str, advice: str) -> Finding:
+    """It cannot work so."""
+    return Finding(subject, "fail", detail, advice)
+
 
 # A year of an account is 2 MB; the rest is for Dagster's event log and for media files.
 _SCARCE_BYTES = 1_000_000_000
@@ -177,3 +212,49 @@ def _open_all(engine: sa.Engine | None, ring: KeyRing) -> str:
     except (DatabaseError, sa.exc.SQLAlchemyError):
         return "tokens not looked at"  # the database's own line tells why
     return f"{count} token(s), each opens" if count else "no token stored yet"
+
+
+_WEB, _UI, _PROXY, _LINKS = "web service", "Dagster's UI", "reverse proxy", "start links"
+
+
+def check_web(settings: Settings) -> Iterator[Finding]:
+    """Each service starts with these settings, and limits fall on those who deserve them."""
+    try:
+        check_exposure(settings)
+    except AddressRefusedError as error:
+        yield fail(_WEB, str(error), "Set IG_PIPELINE_API_TOKEN, or make it this machine's alone.")
+    else:
+        who = "its token" if settings.api_token else "nothing: it is for this machine alone"
+        yield ok(_WEB, f"{settings.effective_public_url}, reading needs {who}")
+    try:
+        check_ui_exposure(settings, "127.0.0.1")
+    except AddressRefusedError as error:
+        yield fail(_UI, str(error), "Set IG_PIPELINE_ADMIN_TOKEN, or leave IG_PIPELINE_UI_URL empty.")
+    else:
+        who = "asks for the admin token" if settings.admin_token else "asks for nothing, and listens on loopback only"
+        yield ok(_UI, who)
+    yield from _check_public(settings)
+
+
+def _check_public(settings: Settings) -> Iterator[Finding]:
+    """What a service that people reach from elsewhere needs besides."""
+    if settings.public_url is None or is_loopback(host_of(settings.public_url)):
+        return
+    if not settings.public_url.startswith("https://"):
+        yield warn(_WEB, f"{settings.public_url} is without TLS", "Put a reverse proxy with TLS before it.")
+    if not settings.proxy_addresses:
+        yield warn(
+            _PROXY,
+            "people reach the web service at another address than it listens on, and no proxy is named",
+            "Set IG_PIPELINE_PROXY_ADDRESSES to the proxy's: without it, all its callers share their limits.",
+        )
+    else:
+        yield ok(_PROXY, settings.proxy_addresses)
+    if settings.start_link_key is None:
+        yield warn(
+            _LINKS,
+            "your app cannot sign any, so people confirm their address on a page first",
+            "Set IG_PIPELINE_START_LINK_KEY (`openssl rand -hex 32`); docs/web_service.md has the three lines.",
+        )
+    else:
+        yield ok(_LINKS, "signed by your app")
