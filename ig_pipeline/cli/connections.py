@@ -143,7 +143,7 @@ def forget(email: str, account: str | None, yes: bool) -> None:
         click.echo(f"History and token are gone; `up` erases the rest after its runs. Code: {deletion.code}")
     elif outcome.held_up or outcome.left:
         rest = " ".join(said for said in (outcome.held_up, outcome.left) if said)
-        click.echo(f"Erased. {rest} `up` does the rest. Confirmation code: {deletion.code}")
+        click.echo(f"History and token are gone. {rest} `up` does the rest. Confirmation code: {deletion.code}")
     else:
         click.echo(f"Erased. Confirmation code: {deletion.code}")
 

@@ -53,7 +53,7 @@ class Outcome:
         """For the operator. Names no one."""
         said = [f"{self.done} deletions are done, {self.waiting} wait for runs of their accounts."]
         if self.held_up:
-            said.append(f"Everything is erased; {self.held_up}")
+            said.append(f"The rest is done later: {self.held_up}")
         if self.left:
             said.append(self.left)
         return " ".join(said)
@@ -82,21 +82,20 @@ def carry_out(
 
 
 def _carry_out(pipeline: Pipeline, instance: dg.DagsterInstance | None, due: list[DeletionRequest]) -> Outcome:
+    free = [deletion for deletion in due if not is_in_use(pipeline, instance, deletion)]
+    waiting, left = len(due) - len(free), None
     erased: list[DeletionRequest] = []
-    waiting, left = 0, None
-    for deletion in due:
-        if is_in_use(pipeline, instance, deletion):
-            waiting += 1
-        elif kept := _erase(pipeline, instance, deletion) if deletion.targets else None:
-            left = kept
-            _defer(pipeline, [deletion], _UNKNOWN_AGAIN)
-        else:
-            erased.append(deletion)
     try:
+        for deletion in free:
+            if kept := _erase(pipeline, instance, deletion) if deletion.targets else None:
+                left = kept
+                _defer(pipeline, [deletion], _UNKNOWN_AGAIN)
+            else:
+                erased.append(deletion)
         if erased:
             _scrub(pipeline, instance)
     except ScrubbingWaitsError as error:
-        _defer(pipeline, erased, _AGAIN)
+        _defer(pipeline, free, _AGAIN)
         return Outcome(0, waiting, held_up=str(error), left=left)
     with pipeline.writing() as db:
         for deletion in erased:

@@ -179,11 +179,23 @@ def test_a_deletion_that_was_killed_anywhere_is_finished_by_the_next_tick(
 
 
 @sqlite_alone
+def test_a_deletion_whose_runs_file_is_read_is_completed_later(world: Deployment) -> None:
+    world.run(GONE, STAYS, assets=INSIGHTS[:1], days=1)
+    ask(world, GONE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ig_pipeline.dagster_internals.event_log.scrub_file", refuse)
+        assert "The rest is done later: The table users is in use" in world.tick()
+    world.small.clock.advance(timedelta(minutes=6))
+    assert "1 deletions are done" in world.tick()
+    assert world.found(GONE) == []
+
+
+@sqlite_alone
 def test_a_deletion_whose_files_are_read_is_completed_later(world: Deployment) -> None:
     code = ask(world, GONE).code
     with pytest.MonkeyPatch.context() as patch:  # a reader would be waited for half a minute
         patch.setattr("ig_pipeline.defs.resources.scrub", refuse)
-        assert "Everything is erased" in world.tick()
+        assert "The rest is done later" in world.tick()
     with world.small.engine.connect() as db:
         [waiting] = deletion_requests.waiting(db)
     assert (waiting.code, waiting.targets) == (code, ())
