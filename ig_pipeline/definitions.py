@@ -30,7 +30,8 @@ def build(pipeline: Pipeline) -> dg.Definitions:
         sensors=[new_connections, requested_syncs, deletions],
         schedules=[*stream_schedules(), token_refresh, grid_checks],
         resources={"pipeline": pipeline},
-        # The work waits on the network; a process per step costs two seconds and shares nothing (design §11).
+        # The work waits on the network; a process per step costs two seconds and shares nothing
+        # (docs/architecture.md#embedded-and-distributed).
         executor=dg.in_process_executor,
     )
 

@@ -10,7 +10,8 @@ import re
 
 MASK = "***"
 
-# Query parameters and form fields of Meta's endpoints that carry a secret (facts §3), and our own bearer tokens.
+# Query parameters and form fields of Meta's endpoints that carry a secret (docs/graph_api.md#facebook-login), and our
+# own bearer tokens.
 _PARAMETERS = (
     "access_token|client_secret|fb_exchange_token|input_token|appsecret_proof|code|signed_request|state|"
     "app_secret|password|token"
@@ -50,6 +51,9 @@ class RedactingFormatter(logging.Formatter):
 
 
 def quiet_chatty_loggers() -> None:
-    """Keep httpx and httpcore below WARNING: at INFO they log whole URLs, tokens included (design §10)."""
+    """Keep httpx and httpcore below WARNING: at INFO they log whole URLs, tokens included.
+
+    See docs/architecture.md#secrets.
+    """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -41,7 +41,7 @@ _SECRETS_GO_TO = ("graph_url", "telegram_url")
 class Settings(BaseModel):
     """The settings of one process. Field `x_y` is the environment variable `IG_PIPELINE_X_Y`."""
 
-    # A refused secret must not be echoed (design §10).
+    # A refused secret must not be echoed (docs/architecture.md#secrets).
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     data_dir: Path = Field(

@@ -1,6 +1,6 @@
 """When a token ends, and how that is known: stated by Meta, assumed because Meta did not say, or never.
 
-Pure; "not told" is never taken for "never" (facts §8).
+Pure; "not told" is never taken for "never" (docs/architecture.md#31-not-told-is-not-never).
 """
 
 from dataclasses import dataclass

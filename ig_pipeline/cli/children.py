@@ -66,7 +66,10 @@ Sink = Callable[[str, str], None]
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 10.0
-"""How long a group may take to end by itself: Dagster's processes need 1.5 to 2.1 s (facts/dagster.md §8)."""
+"""How long a group may take to end by itself: Dagster's processes need 1.5 to 2.1 s.
+
+See docs/dagster.md#start-up-and-launch-times.
+"""
 
 
 class ChildDiedError(Exception):

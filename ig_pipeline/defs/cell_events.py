@@ -1,6 +1,7 @@
 """What Dagster's UI shows for one cell: its values, what it cost and what the API could not give.
 
-Numbers are metadata of their own so that the UI plots them over the days. No secrets ever reach a result (design §10).
+Numbers are metadata of their own so that the UI plots them over the days. No secrets ever reach a result
+(docs/architecture.md#secrets).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Asset checks: those of the streams, and whether tokens will hold.
 
 Unpartitioned on purpose: a partitioned check writes one evaluation for a whole ranged run and leaves the other cells
-"planned" for ever (facts/dagster.md §4); these look at the whole database.
+"planned" for ever (docs/dagster.md#asset-checks); these look at the whole database.
 
 Those of the grid's assets are evaluated inside the assets' own step: it hands Dagster materializations, not outputs,
 and a check that is a step of its own would be skipped after it.

@@ -5,7 +5,7 @@ when another account of the same run failed are they red until then, because Dag
 
 Retrying is not decided here: the engine has retried what may pass and asked for another run later (`sync.requests`);
 Dagster retries runs only when their process died (dagster.yaml). `Failure(allow_retries=False)` alone would not hold
-back a run-level retry (houses: 5,363 retries).
+back a run-level retry (docs/dagster.md#retries).
 """
 
 from collections.abc import Iterable, Sequence

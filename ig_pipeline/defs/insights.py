@@ -2,8 +2,8 @@
 
 Names what exists and tells Dagster, cell by cell, what became of it. How cells are fetched is `sync`'s.
 A generator that yields one materialization per cell and raises one failure at the end is the only form in which
-finished cells turn green and exactly the missing ones red (facts/dagster.md §3): a function that returns None marks
-every cell of the range green.
+finished cells turn green and exactly the missing ones red: a function that returns None marks every cell of the range
+green (docs/dagster.md#failure-isolation).
 """
 
 from collections.abc import Iterator
@@ -87,7 +87,8 @@ def cells_given(context: dg.AssetExecutionContext, grid: dg.MultiPartitionsDefin
     """Account → days of this run.
 
     Raises `GridMismatchError` when the run's tags ask for other cells than the step was given: a backfill of a
-    partitioned *job* in 1.13 hands over one cell of thirty and reports success (facts/dagster.md §0.1).
+    partitioned *job* in 1.13 hands over one cell of thirty and reports success
+    (docs/dagster.md#job-backfills-of-multi-partitions).
     """
     given = {str(key) for key in context.partition_keys}
     first, last = context.run.tags.get(RANGE_START), context.run.tags.get(RANGE_END)

@@ -17,7 +17,8 @@ def prepare(instance: dg.DagsterInstance, *, embedded: bool) -> list[str]:
     """Give the pool its row; where all of Dagster lives on this machine, fail runs whose processes are gone.
 
     The row: with `default_limit` alone the first two runs on a fresh database overlap, because it is only made while
-    the first is dequeued (facts/dagster.md §4). A limit that somebody set in the UI is kept.
+    the first is dequeued (docs/dagster.md#concurrency-pools-and-the-queue). A limit that somebody set in the UI is
+    kept.
     The dead: Dagster notices a run's process dying, but not the death of a whole machine: such a run stays STARTED
     until `max_runtime_seconds`. `up` holds the home alone, so at its start no run can be alive.
     """

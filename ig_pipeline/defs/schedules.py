@@ -1,6 +1,7 @@
 """When work starts by the clock: streams as they say, the refreshing of tokens, the look over the grid.
 
-Schedules target assets, never a partitioned job (facts/dagster.md §0.1). Which cells a night asks for is `sync.plan`'s.
+Schedules target assets, never a partitioned job (docs/dagster.md#job-backfills-of-multi-partitions). Which cells a
+night asks for is `sync.plan`'s.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Fetches an account's daily insights at the least number of calls (design §6).
+"""Fetches an account's daily insights at the least number of calls (docs/architecture.md#the-calls-budget).
 
 One series call for up to thirty days, one call a day for all totals together.
 
@@ -46,7 +46,7 @@ from ig_pipeline.graph_api.metric_fallback import (
     too_few_followers,
 )
 
-# Meta's numbers may lag so long (facts §1.2); follows and unfollows really do.
+# Meta's numbers may lag so long (docs/graph_api.md#when-numbers-are-final); follows and unfollows really do.
 SETTLING = timedelta(hours=48)
 # How far behind Meta's our clock may be, in days, before what lies at the edge of a history is given up.
 _CLOCK_DAYS = 2
@@ -189,7 +189,9 @@ def explain_by_followers(client: GraphClient, credentials: Credentials, meter: C
 async def fetch_follows(
     client: GraphClient, credentials: Credentials, *, day: date, skip: Mapping[str, Absence] = NO_ABSENCES
 ) -> Totals:
-    """`follows` and `unfollows` of one Pacific day: a call of its own, for it needs a breakdown (facts §1.1).
+    """`follows` and `unfollows` of one Pacific day: a call of its own, for it needs a breakdown.
+
+    See docs/graph_api.md#account-metrics.
 
     Absent below 100 followers, and `not_settled` until Meta has counted, which takes up to 48 h.
     """
@@ -301,7 +303,8 @@ async def _ask_series(
     since, until = series_window(*days)
 
     async def ask(names: Metrics) -> Mapping[str, dict[date, Point]]:
-        # No metric_type: follower_count refuses it on some hosts, and reach needs none (facts §1.1).
+        # No metric_type: follower_count refuses it on some hosts, and reach needs none
+        # (docs/graph_api.md#account-metrics).
         params: dict[str, str | int] = {"metric": ",".join(names), "period": "day", "since": since, "until": until}
         return await client.fetch(
             f"{credentials.account_id}/insights", params, credentials=credentials, parse=read_series, meter=meter

@@ -1,4 +1,4 @@
-"""Finds the professional accounts behind a token, and reads an account's profile (facts §3.1, §3.2).
+"""Finds the professional accounts behind a token, and reads an account's profile (docs/graph_api.md#facebook-login).
 
 Reading only; codes, tokens and their exchange are `oauth`.
 """
@@ -131,7 +131,7 @@ def read_account(row: Json, login: Login) -> FoundAccount:
 def _read_me(answer: Json) -> list[FoundAccount]:
     if _text(answer, "account_type") == "PERSONAL":
         return []
-    # `user_id` is the professional account's id, `id` the owner's towards our app (facts §3.2).
+    # `user_id` is the professional account's id, `id` the owner's towards our app (docs/graph_api.md#instagram-login).
     return [replace(read_account(answer, "instagram"), person_id=_text(answer, "id"))]
 
 
@@ -151,7 +151,10 @@ def read_page(page: object) -> list[FoundAccount]:
 
 
 def _identifier(row: Json, name: str) -> str:
-    """Ids come as strings or as bare integers beyond 2^53; Python keeps both exact (facts §3.2)."""
+    """Ids come as strings or as bare integers beyond 2^53; Python keeps both exact.
+
+    See docs/graph_api.md#instagram-login.
+    """
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, int | str) or not _ID.fullmatch(str(value)):
         raise MalformedAnswerError(f"The account has no usable {name}.")

@@ -18,7 +18,7 @@ def read_answer(received: Received, *, now: datetime, account_id: str = "") -> J
     """The object of a good answer. Raises the `GraphError` of a refusal, `MalformedAnswerError` for anything else.
 
     `account_id`: the account the call was about, "" before one is known. Integers of any size stay exact: ids are
-    beyond 2^53 (facts §3.2).
+    beyond 2^53 (docs/graph_api.md#instagram-login).
     """
     body = _parsed(received.body)
     if received.status == 200 and isinstance(body, dict) and not _is_refusal(body):

@@ -1,4 +1,6 @@
-"""The metrics and fields of the Graph API as data: one place for every name and every rule about it (facts §1, §2).
+"""The metrics and fields of the Graph API as data: one place for every name and every rule about it.
+
+See docs/graph_api.md#account-metrics.
 
 No request is built and no answer parsed here. The simulator has a catalogue of its own; a test compares the two.
 """
@@ -19,10 +21,12 @@ Unit = Literal["count", "ms", "percent"]
 BOTH_LOGINS: frozenset[Login] = frozenset({"facebook", "instagram"})
 FACEBOOK_LOGIN: frozenset[Login] = frozenset({"facebook"})
 
-# Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist (facts §1.2).
+# Below it follower_count, online_followers, follows_and_unfollows and demographics do not exist
+# (docs/graph_api.md#account-metrics).
 MIN_FOLLOWERS = 100
 FOLLOWER_COUNT_DAYS = 30
-# How far back account insights go at all, to the second; the promise is 90 days (facts §1.2).
+# How far back account insights go at all, to the second; the promise is 90 days
+# (docs/graph_api.md#when-numbers-are-final).
 HISTORY_YEARS = 2
 DEMOGRAPHIC_BREAKDOWNS = ("country", "city", "age", "gender")
 DEMOGRAPHIC_TIMEFRAMES = ("this_week", "this_month")
@@ -95,7 +99,8 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
             history_days=FOLLOWER_COUNT_DAYS,
             min_followers=MIN_FOLLOWERS,
         ),
-        # The reference calls the first one `follower_type`: a typing error, and refused (facts §1.1).
+        # The reference calls the first one `follower_type`: a typing error, and refused
+        # (docs/graph_api.md#unique-reach).
         AccountMetric("views", ("total_value",), breakdowns=("follow_type", "media_product_type"), since=_V22),
         AccountMetric("accounts_engaged", ("total_value",)),
         AccountMetric("total_interactions", ("total_value",), breakdowns=_BY_PRODUCT),
@@ -136,14 +141,16 @@ ACCOUNT_METRICS: dict[str, AccountMetric] = {
     )
 }
 
-# The values of account breakdowns (facts §1.1); AD is the paid part. Demographics have values of their own.
+# The values of account breakdowns (docs/graph_api.md#unique-reach); AD is the paid part. Demographics have values of
+# their own.
 ACCOUNT_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
     "follow_type": ("FOLLOWER", "NON_FOLLOWER", "UNKNOWN"),
     "media_product_type": ("AD", "STORY", "REEL", "CAROUSEL_CONTAINER", "POST"),
     "contact_button_type": ("BOOK_NOW", "CALL", "DIRECTION", "EMAIL", "INSTANT_EXPERIENCE", "TEXT", "UNDEFINED"),
 }
 
-# What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order (facts §1.1).
+# What the API itself lists in "metric[n] must be one of the following values", v22 to v25, in its order
+# (docs/graph_api.md#vocabulary).
 ACCOUNT_METRIC_VOCABULARY = (
     "reach",
     "follower_count",
@@ -193,7 +200,7 @@ DEFAULT_TOTALS = (
     "website_clicks",
 )
 # A call of its own a day; an option. `follows`, `unfollows` are our names
-# for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (facts §1.1).
+# for its two parts: FOLLOWER and NON_FOLLOWER of the breakdown follow_type (docs/graph_api.md#account-metrics).
 FOLLOWS_AND_UNFOLLOWS = "follows_and_unfollows"
 FOLLOWS, UNFOLLOWS = "follows", "unfollows"
 FOLLOWER_DEMOGRAPHICS = "follower_demographics"
@@ -234,13 +241,15 @@ MEDIA_METRICS: dict[str, MediaMetric] = {
     )
 }
 
-# The values of media breakdowns: the story's come in lower case, whatever the reference prints (facts §2.2).
+# The values of media breakdowns: the story's come in lower case, whatever the reference prints
+# (docs/graph_api.md#which-metric-for-which-post).
 MEDIA_BREAKDOWN_VALUES: Mapping[str, tuple[str, ...]] = {
     "action_type": ("BIO_LINK_CLICKED", "CALL", "DIRECTION", "EMAIL", "OTHER", "TEXT"),
     "story_navigation_action_type": ("tap_forward", "tap_back", "tap_exit", "swipe_forward"),
 }
 
-# The API's own list for media, v25, in its order (facts §2.2). `impressions` is listed but removed since 2025-04-21.
+# The API's own list for media, v25, in its order (docs/graph_api.md#which-metric-for-which-post). `impressions` is
+# listed but removed since 2025-04-21.
 MEDIA_METRIC_VOCABULARY = (
     "impressions",
     "reach",
@@ -292,7 +301,8 @@ MEDIA_FIELDS = (
     "like_count",
     "comments_count",
 )
-# Children of an album have no caption, likes, product type or insights of their own (facts §2.1).
+# Children of an album have no caption, likes, product type or insights of their own
+# (docs/graph_api.md#children-of-an-album).
 CHILD_FIELDS = ("id", "media_type", "media_url", "thumbnail_url", "permalink", "timestamp")
 STORY_FIELDS = (
     "id",
@@ -304,7 +314,7 @@ STORY_FIELDS = (
     "permalink",
     "timestamp",
 )
-# The most recent posts the edge gives at all (facts §2.1).
+# The most recent posts the edge gives at all (docs/graph_api.md#children-of-an-album).
 MAX_MEDIA = 10_000
 
 

@@ -1,4 +1,6 @@
-"""From an HTTP answer to the one error it means: by code, subcode and message, never by status alone (facts §4).
+"""From an HTTP answer to the one error it means: by code, subcode and message, never by status alone.
+
+See docs/graph_api.md#errors-and-what-to-do.
 
 Statuses are unreliable (a rate limit comes as 400, 403 or 429) and codes may be missing, then the message's `(#100)`
 tells. Pure; what to do about an error is decided by those who catch it.
@@ -30,7 +32,8 @@ from ig_pipeline.graph_api.errors import (
 )
 from ig_pipeline.graph_api.usage import regain_time
 
-# Without a regain time Meta means "5 to 60 minutes" (facts §4): a deferred sync costs nothing, a longer block does.
+# Without a regain time Meta means "5 to 60 minutes" (docs/graph_api.md#errors-and-what-to-do): a deferred sync costs
+# nothing, a longer block does.
 DEFAULT_BLOCK = timedelta(minutes=15)
 
 _LONGEST_WAIT = 7 * 24 * 3600
@@ -58,7 +61,7 @@ _DEAD: dict[int, tuple[DeadCause, str]] = {
         "The role on the Facebook Page was lost; connecting again alone does not help. "
         "Ask for the role on the Page back, then connect again.",
     ),
-    # The token itself lives; exchanging it moves nothing (facts §8).
+    # The token itself lives; exchanging it moves nothing (docs/graph_api.md#facebook-login).
     493: (
         "data_access",
         "Meta lets an app read for 90 days after its user last used it, and they are over. "
@@ -300,7 +303,7 @@ def _by_code(answer: _Answer) -> GraphError | None:
     if code in {3, 10} or (code is not None and 200 <= code <= 299):
         return _permission_missing(answer, None)
     if "Unsupported request - method type" in message:
-        # graph.instagram.com says so when a token lacks its basic scope (facts §3.2).
+        # graph.instagram.com says so when a token lacks its basic scope (docs/graph_api.md#instagram-login).
         return _permission_missing(answer, "instagram_business_basic")
     if code == 368:
         return PolicyBlockedError(
@@ -341,7 +344,7 @@ def _bad_request(answer: _Answer) -> GraphError:
 
 
 def _login_error(status: int, body: Mapping[str, object]) -> GraphError:
-    """The other envelope, of api.instagram.com: error_type, code, error_message (facts §3.2)."""
+    """The other envelope, of api.instagram.com: error_type, code, error_message (docs/graph_api.md#instagram-login)."""
     message = _words(body.get("error_message"))
     origin = Origin(code=_integer(body.get("code")), status=status)
     if status >= 500:

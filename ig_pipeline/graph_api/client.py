@@ -242,14 +242,20 @@ class GraphClient:
             ) from None
 
     def proof(self, credentials: Credentials) -> dict[str, str]:
-        """`appsecret_proof` (facts §3.1), for Facebook Login when the app's secret is known; it is a secret too."""
+        """`appsecret_proof`, for Facebook Login when the app's secret is known; it is a secret too.
+
+        See docs/graph_api.md#facebook-login.
+        """
         if self._app_secret is None or credentials.login != "facebook":
             return {}
         key, token = self._app_secret.get_secret_value(), credentials.token.get_secret_value()
         return {"appsecret_proof": hmac.new(key.encode(), token.encode(), hashlib.sha256).hexdigest()}
 
     def _note_version(self, answer: Json) -> None:
-        """A dead version is served by a newer one without a word; the links for paging tell which (facts §0)."""
+        """A dead version is served by a newer one without a word; the links for paging tell which.
+
+        See docs/graph_api.md#versions.
+        """
         paging = answer.get("paging")
         link = (paging.get("next") or paging.get("previous")) if isinstance(paging, Mapping) else None
         found = _VERSION.search(link) if isinstance(link, str) else None

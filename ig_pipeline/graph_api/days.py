@@ -1,4 +1,6 @@
-"""Instagram's day: midnight to midnight in America/Los_Angeles, for every account on earth (facts §1.2).
+"""Instagram's day: midnight to midnight in America/Los_Angeles, for every account on earth.
+
+See docs/graph_api.md#days-and-windows.
 
 Pure calendar arithmetic between days, instants and the `since`/`until` of a request.
 Knows no single metric, no HTTP and no clock: "now" is always an argument.
@@ -12,7 +14,7 @@ from ig_pipeline.graph_api.catalogue import HISTORY_YEARS
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
-# The API refuses a longer range in one request: 2 592 000 s (facts §1.2).
+# The API refuses a longer range in one request: 2 592 000 s (docs/graph_api.md#range-and-depth).
 MAX_DAYS_PER_CALL = 30
 
 _DAY = timedelta(days=1)
@@ -35,7 +37,10 @@ def bucket_end(day: date) -> datetime:
 
 
 def day_of_bucket(end_time: datetime) -> date:
-    """The day a bucket measured. `end_time` is its exclusive end, so the last second decides (facts §1.2)."""
+    """The day a bucket measured. `end_time` is its exclusive end, so the last second decides.
+
+    See docs/graph_api.md#days-and-windows.
+    """
     return instagram_day(_aware(end_time) - _SECOND)
 
 
@@ -57,7 +62,8 @@ def of_a_real_year(instant: datetime) -> datetime:
 def total_value_window(day: date) -> tuple[int, int]:
     """`since` and `until` (Unix seconds) of a `total_value` request for `day` alone.
 
-    Meta sums every bucket whose end lies in the window, both ends included (facts §1.2). The UTC day after `day`
+    Meta sums every bucket whose end lies in the window, both ends included
+    (docs/graph_api.md#which-days-a-window-selects). The UTC day after `day`
     holds the end of exactly one bucket; a window cut at 07:00Z would hold two.
     """
     since = datetime.combine(day + _DAY, time(), tzinfo=UTC)

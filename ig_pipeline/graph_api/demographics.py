@@ -1,6 +1,7 @@
 """Who an account's followers and audience are: demographics by country, city, age and gender, and the hours online.
 
-Lifetime snapshots with rules of their own (facts §1.1): top 45 values only, nothing below 100 people.
+Lifetime snapshots with rules of their own (docs/graph_api.md#demographics-and-followers-online): top 45 values only,
+nothing below 100 people.
 Fetches and hands back; how often to ask is a schedule's business.
 """
 
@@ -102,7 +103,8 @@ async def fetch_online_followers(
 ) -> OnlineFollowers:
     """Followers online by hour for the Pacific days `first` to `last`, of which the API keeps thirty.
 
-    The newest two days come back empty (facts §1.1): those are not settled, not zero. Raises `GraphError`.
+    The newest two days come back empty (docs/graph_api.md#demographics-and-followers-online): those are not settled,
+    not zero. Raises `GraphError`.
     """
     if ONLINE_FOLLOWERS in skip:
         return OnlineFollowers({}, {ONLINE_FOLLOWERS: skip[ONLINE_FOLLOWERS]}, 0)

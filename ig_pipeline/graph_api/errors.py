@@ -1,4 +1,4 @@
-"""What can go wrong between us and Meta, as types: raised here once, mapped once (design §7, facts §4).
+"""What can go wrong between us and Meta, as types: raised here once, mapped once (docs/architecture.md#errors).
 
                                      actor
     GraphError                       operator

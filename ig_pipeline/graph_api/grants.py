@@ -1,4 +1,6 @@
-"""What a token was granted, and the accounts it opens when the plain listing shows none (facts §3.1).
+"""What a token was granted, and the accounts it opens when the plain listing shows none.
+
+See docs/graph_api.md#facebook-login.
 
 One id or Page that cannot be read never costs the person the others; why, is raised only when none can be.
 Facebook Login only: Instagram Login has no `debug_token`, and its token belongs to one account.
@@ -59,7 +61,8 @@ async def find_granted_accounts(
     credentials = Credentials(account_id="", token=token, login=login)
     if facts and (granted := await _granted(client, credentials, facts, problems)):
         return granted
-    # An empty listing is silence (facts §8): it is asked once more before a person is told that there is no account.
+    # An empty listing is silence (docs/graph_api.md#silence): it is asked once more before a person is told that there
+    # is no account.
     if listed := await _listed(client, token, problems):
         return listed
     if (error := _most_telling(problems, facts)) is not None:

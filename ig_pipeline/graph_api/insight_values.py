@@ -1,4 +1,6 @@
-"""The shapes of insight answers, account and media alike (facts §1.3, §2.2): JSON in, values by metric out.
+"""The shapes of insight answers, account and media alike: JSON in, values by metric out.
+
+See docs/graph_api.md#shapes-of-answers.
 
 Pure. What cannot be read, be it a metric, a bucket or a part of a breakdown, is left out, so that the caller notices
 that it is missing and its neighbours are kept. An answer that is no list of insights raises `MalformedAnswerError`.
@@ -54,7 +56,9 @@ def read_totals(answer: Json) -> dict[str, Number]:
 
 
 def read_breakdown(answer: Json, metric: str) -> dict[tuple[str, ...], Number] | None:
-    """Values of `metric` by the values of its dimensions; empty without results, as for too fresh days (facts §1.1).
+    """Values of `metric` by the values of its dimensions; empty without results, as for too fresh days.
+
+    See docs/graph_api.md#unique-reach.
 
     None when the answer does not speak of the breakdown at all.
     """

@@ -1,4 +1,6 @@
-"""Both of Meta's logins, from the consent dialog to a long-lived token and its refresh (facts §3).
+"""Both of Meta's logins, from the consent dialog to a long-lived token and its refresh.
+
+See docs/graph_api.md#facebook-login.
 
 Addresses and exchanges only. `state`, cookies and callbacks are the web service's, storing tokens is the vault's.
 Some of Meta's token endpoints take secrets in the query and nowhere else: such addresses are never logged or raised.
@@ -35,7 +37,8 @@ from ig_pipeline.token_ends import NEVER
 
 log = logging.getLogger(__name__)
 
-# Without `business_management` Pages owned through a Business Manager are invisible, without an error (facts §3.1).
+# Without `business_management` Pages owned through a Business Manager are invisible, without an error
+# (docs/graph_api.md#facebook-login).
 SCOPES: Mapping[Login, tuple[str, ...]] = {
     "facebook": (
         "instagram_basic",
@@ -50,7 +53,7 @@ REQUIRED_SCOPES: Mapping[Login, tuple[str, ...]] = {
     "facebook": SCOPES["facebook"][:4],
     "instagram": SCOPES["instagram"],
 }
-# Instagram refuses to refresh a younger token (facts §3.2).
+# Instagram refuses to refresh a younger token (docs/graph_api.md#instagram-login).
 MIN_AGE_FOR_REFRESH = timedelta(hours=24)
 _TOO_YOUNG = "Instagram refreshes a token only from 24 hours after it was issued."
 
@@ -254,7 +257,10 @@ class MetaLogin:
         )
 
     async def _exchange_facebook(self, token: SecretStr) -> FreshToken:
-        """Facebook Login has no refresh: exchanging a valid long-lived token again renews it (facts §3.1)."""
+        """Facebook Login has no refresh: exchanging a valid long-lived token again renews it.
+
+        See docs/graph_api.md#facebook-login.
+        """
         params = {
             "grant_type": "fb_exchange_token",
             "client_id": self._app.app_id,

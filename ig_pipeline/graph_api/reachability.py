@@ -30,7 +30,7 @@ class Sighting:
 
     `ahead_s`: by how much our clock is ahead of Meta's; None without a Date header. `serves_version`: whether Meta
     knows the version that was asked for; None when the answer does not tell. It knows dead versions as well, and
-    serves another in their place (facts §0).
+    serves another in their place (docs/graph_api.md#versions).
     """
 
     host: str

@@ -1,4 +1,6 @@
-"""Keeps below Meta's limits: how many calls at once, how fast, and when to stop (facts §4).
+"""Keeps below Meta's limits: how many calls at once, how fast, and when to stop.
+
+See docs/graph_api.md#rate-limits-and-usage-headers.
 
 Learns from usage headers, which are percent. Nobody outside asks it anything but "may I?" and "here is an answer".
 Limits are per account and per app; several processes share nothing here but the headers they both read.

@@ -1,4 +1,4 @@
-"""What the token endpoints answer, in each of its documented and observed shapes (facts §3).
+"""What the token endpoints answer, in each of its documented and observed shapes (docs/graph_api.md#facebook-login).
 
 Parsing only: JSON in, tokens out as `SecretStr`. A shape nobody documented raises `MalformedAnswerError`.
 """
@@ -113,7 +113,7 @@ def _token(row: Json) -> SecretStr:
 
 
 def _expiry(row: Json, now: datetime) -> datetime | None:
-    """When the token ends; None when `expires_in` is missing or says nothing (facts §8)."""
+    """When the token ends; None when `expires_in` is missing or says nothing."""
     seconds = row.get("expires_in")
     if isinstance(seconds, str) and _SECONDS.fullmatch(seconds):
         seconds = int(seconds)
@@ -126,7 +126,7 @@ def _instant(seconds: object) -> datetime | None:
 
 
 def _says_never(seconds: object) -> bool:
-    """0 is Meta's word for never (facts §3.1); a missing or odd value says nothing."""
+    """0 is Meta's word for never (docs/graph_api.md#facebook-login); a missing or odd value says nothing."""
     return _is_number(seconds) and seconds == 0
 
 

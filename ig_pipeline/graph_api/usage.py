@@ -1,4 +1,6 @@
-"""Meta's usage headers: how much of which limit is spent, in percent, and when access returns (facts §4).
+"""Meta's usage headers: how much of which limit is spent, in percent, and when access returns.
+
+See docs/graph_api.md#errors-and-what-to-do.
 
 Pure. `X-Business-Use-Case-Usage` lists every use case of a business side by side: advertisements and Pages at their
 limit say nothing about Instagram. What follows from a percentage is `throttle`'s, from a refusal `classify`'s.

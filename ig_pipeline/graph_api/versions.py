@@ -1,6 +1,7 @@
 """When Meta switches off which version of the Graph API: one table with its source, and the warning in time.
 
-A call that names a dead version is served by a newer one without a word (facts §0), so nobody notices by errors.
+A call that names a dead version is served by a newer one without a word (docs/graph_api.md#versions), so nobody
+notices by errors.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,10 @@ class BackfillError(Retryable, Exception):
 
 
 class UrlExpiredError(BackfillError):
-    """The CDN refused a signed URL (403, 404 or 410, facts §2.1): reading the post again gives a fresh one."""
+    """The CDN refused a signed URL (403, 404 or 410): reading the post again gives a fresh one.
+
+    See docs/graph_api.md#media-urls-and-their-expiry.
+    """
 
 
 class MediaGoneError(BackfillError):

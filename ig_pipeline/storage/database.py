@@ -295,7 +295,8 @@ def _unreachable(error: BaseException | None, url: sa.URL | None = None) -> Data
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not installed (facts/dagster.md §0.5).
+    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not installed
+    # (docs/dagster.md#storage-and-configuration).
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg2"),
         hide_parameters=True,

@@ -1,6 +1,7 @@
 """`instagram_insights`: one row per account, metric and bucket.
 
-`date` is the Pacific day that was measured, `end_time` Meta's raw end of the bucket (facts §1.2).
+`date` is the Pacific day that was measured, `end_time` Meta's raw end of the bucket
+(docs/graph_api.md#days-and-windows).
 """
 
 from collections.abc import Mapping, Sequence

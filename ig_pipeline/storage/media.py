@@ -1,6 +1,7 @@
 """`media_engagement`, one row a post with its latest numbers, and its dated snapshots.
 
-Likes grow: the curve is history only if it is sampled (facts §2.2). Files of posts are `media_items`' business.
+Likes grow: the curve is history only if it is sampled (docs/graph_api.md#media-insights). Files of posts are
+`media_items`' business.
 """
 
 from collections.abc import Mapping, Sequence

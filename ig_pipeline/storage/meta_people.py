@@ -1,6 +1,7 @@
 """`meta_people`: which connection a person gave, by the id Meta gives that person towards our app.
 
-Meta's callbacks for deauthorization and deletion name people so, and in no other way (facts §3).
+Meta's callbacks for deauthorization and deletion name people so, and in no other way
+(docs/graph_api.md#facebook-login).
 `signed_requests_seen` keeps such a callback from being played twice.
 """
 

@@ -131,7 +131,7 @@ def replace(
 
     Without the lease, which may have passed on while the owner was held up, a token is kept as long as there is no
     other; whoever has the lease replaces it. Connecting and disconnecting end every lease.
-    Until when it reads stays as it was: no renewal moves that (facts §8).
+    Until when it reads stays as it was: no renewal moves that (docs/graph_api.md#facebook-login).
     """
     is_holder = table.c.lease_owner == owner
     result = db.execute(

@@ -1,4 +1,4 @@
-"""Warns before Meta ends an app's reading for a person who has not used the app for 90 days (facts §8).
+"""Warns before Meta ends an app's reading for a person who has not used the app for 90 days.
 
 The token lives on and renewing it changes nothing: only the person can help, by using the app again.
 Reads the database, changes nothing; pages, status, checks and the doctor show these warnings.

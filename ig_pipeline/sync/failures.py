@@ -23,7 +23,10 @@ from ig_pipeline.storage.connections import Connection
 from ig_pipeline.sync.results import AccountDayResult, CellStatus
 
 STOPPING = (RateLimitedError, AppFaultError, TokenDeadError, PolicyBlockedError)
-"""After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer (facts §4)."""
+"""After one of these nothing more is asked for the account: it cannot succeed, or makes a block longer.
+
+See docs/graph_api.md#rate-limits-and-usage-headers.
+"""
 
 
 class NotConnectedError(Exception):

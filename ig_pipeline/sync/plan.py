@@ -3,7 +3,8 @@
 Days are Instagram days (America/Los_Angeles); `today` is the day still running there.
 No database, no clock, no Dagster: callers bring the grid's keys in the grid's own order.
 
-A run covers a rectangle: the cross product of a range of accounts and a range of days (facts/dagster.md §2).
+A run covers a rectangle: the cross product of a range of accounts and a range of days
+(docs/dagster.md#backfill-policy-and-multi-partitions).
 Dagster orders dynamic keys by insertion and a range over them takes in **every** key between its ends. So a
 rectangle holds only connected accounts that stand next to each other in that order: an account whose token died
 splits the rectangle in two, and is neither planned nor turned red by a neighbour's failure. A run more costs about
@@ -87,7 +88,10 @@ def initial_window(today: date, days: int, *, first_day: date = date.min) -> Win
 
 
 def trailing_window(today: date, days: int, *, first_day: date = date.min) -> Window | None:
-    """The newest `days` complete days. Fetched again nightly: Meta settles for up to 48 h (facts §1.2)."""
+    """The newest `days` complete days. Fetched again nightly: Meta settles for up to 48 h.
+
+    See docs/graph_api.md#when-numbers-are-final.
+    """
     return initial_window(today, days, first_day=first_day)
 
 

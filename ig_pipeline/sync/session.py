@@ -135,7 +135,8 @@ class AccountSession:
         """The answer to `question`. A refused token is renewed once per run and the question asked once more.
 
         Raises what the question raises. After a rate limit, a fault of the app, a dead token or a policy block every
-        later call raises the same error at once: a throttled account that calls on is blocked for longer (facts §4).
+        later call raises the same error at once: a throttled account that calls on is blocked for longer
+        (docs/graph_api.md#errors-and-what-to-do).
         """
         if self.stopped is not None:
             raise self.stopped

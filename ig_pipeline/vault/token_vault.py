@@ -1,4 +1,6 @@
-"""Hands out tokens that work: from the database, renewed in time, by one process at a time (design §10).
+"""Hands out tokens that work: from the database, renewed in time, by one process at a time.
+
+See docs/architecture.md#secrets.
 
 How a token is renewed is the refresher's (`graph_api.oauth`); how it is kept, `cipher`'s.
 """

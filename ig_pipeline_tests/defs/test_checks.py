@@ -143,7 +143,9 @@ def test_a_version_about_to_be_switched_off_warns_with_the_date(world: World) ->
 
 
 def test_ranged_runs_leave_no_check_planned_for_ever(world: World) -> None:
-    """A ranged run of assets with partitioned checks leaves a "planned" row for each cell (facts §4).
+    """A ranged run of assets with partitioned checks leaves a "planned" row for each cell.
+
+    See docs/dagster.md#asset-checks.
 
     Runs launched in the UI take the checks along; those of sensors and schedules do not.
     """

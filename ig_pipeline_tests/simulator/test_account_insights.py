@@ -1,4 +1,4 @@
-"""`/{ig-user-id}/insights`: facts §1."""
+"""`/{ig-user-id}/insights`: docs/graph_api.md#account-metrics."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Random insight requests, legal and illegal, against an independent model of facts §1.2: which buckets, which error.
+"""Random insight requests, legal and illegal, against an independent model: which buckets, which error.
 
 The model knows nothing of the simulator: it finds midnights by walking the hours, and refuses in the order of the
 recordings.
@@ -87,7 +87,7 @@ def refusal(metrics: list[str], metric_type: str | None, since: datetime, until:
 
 @settings(max_examples=300, deadline=None)
 @given(requests)
-@example(  # a window cut exactly at 07:00Z holds two buckets (facts §1.2)
+@example(  # a window cut exactly at 07:00Z holds two buckets (docs/graph_api.md#which-days-a-window-selects)
     {
         "metrics": ["views"],
         "metric_type": "total_value",

@@ -1,4 +1,4 @@
-"""Both logins, from the dialog to the refreshed token: facts §3."""
+"""Both logins, from the dialog to the refreshed token: docs/graph_api.md#facebook-login."""
 
 import hmac
 import re

@@ -1,4 +1,4 @@
-"""`/{ig-user-id}/media`, single posts and their insights: facts §2."""
+"""`/{ig-user-id}/media`, single posts and their insights: docs/graph_api.md#media-listing."""
 
 from datetime import UTC, datetime
 from typing import Any

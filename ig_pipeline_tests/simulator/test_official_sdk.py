@@ -167,7 +167,7 @@ def page_without_proof(sim: RunningSimulator) -> Any:
 
 
 def without_scope(sim: RunningSimulator) -> Any:
-    """An Instagram token that was granted nothing cannot be exchanged (facts §3.2)."""
+    """An Instagram token that was granted nothing cannot be exchanged (docs/graph_api.md#instagram-login)."""
     grant = Grant("instagram", "user", sim.world.accounts[0].id, 0, NOW, NOW + timedelta(hours=1), frozenset(), False)
     with sdk(sim, sim.simulation.book.issue(grant), proof=False) as api:
         params = {"grant_type": "ig_exchange_token", "client_secret": sim.world.app_secret}

@@ -1,4 +1,7 @@
-"""The ways in which other people's connectors ask (facts §5): none of them should notice that this is not Meta."""
+"""The ways in which other people's connectors ask: none of them should notice that this is not Meta.
+
+See docs/graph_api.md#what-other-connectors-do.
+"""
 
 import pytest
 

@@ -17,7 +17,8 @@ from ig_pipeline.sync.requests.asking import Kind, enqueue
 from ig_pipeline.sync.results import AccountDayResult
 
 # Four calls of an account are on the wire when it is throttled, and the last of them may pass where the first did not.
-# A request is a range (facts/dagster.md §2): three days fetched again cost less than a run of its own per gap.
+# A request is a range (docs/dagster.md#backfill-policy-and-multi-partitions): three days fetched again cost less than
+# a run of its own per gap.
 GAP = 3
 
 BACKOFF = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))

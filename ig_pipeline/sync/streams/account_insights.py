@@ -1,4 +1,6 @@
-"""Fills `instagram_insights`: one series call for a whole range, one call of totals per day (design §6).
+"""Fills `instagram_insights`: one series call for a whole range, one call of totals per day.
+
+See docs/architecture.md#the-calls-budget.
 
 Yields a result per day; a written day is committed with its ledger row before it is yielded.
 Failed and deferred days are only reported: the engine decides about a second try and writes them down.

@@ -14,7 +14,7 @@ from ig_pipeline.sync.registry import Stream
 from ig_pipeline.sync.results import AccountDayResult
 from ig_pipeline.sync.session import AccountSession
 
-# Meta keeps thirty days (facts §1.1); the newest two are not counted yet.
+# Meta keeps thirty days (docs/graph_api.md#unique-reach); the newest two are not counted yet.
 _DAYS = 30
 
 

@@ -1,4 +1,6 @@
-"""Fills `stories`, whose numbers live for 24 hours after posting and are then gone for ever (facts §2.3).
+"""Fills `stories`, whose numbers live for 24 hours after posting and are then gone for ever.
+
+See docs/graph_api.md#stories.
 
 Each poll writes what is alive at that moment; the last one before the end is what stays. One call, and one per story
 that refuses. Below five viewers a story has no insights: it is kept, with the absence.
