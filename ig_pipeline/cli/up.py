@@ -126,7 +126,7 @@ def up(host: str, port: int, with_web: bool, quiet: bool) -> None:
         with stop_signals(), running_stack(settings, host=host, port=port, sink=sink, say=click.echo) as running:
             click.echo(f"Dagster's UI: {running.address}  (up after {time.monotonic() - began:.1f} s; Ctrl-C stops it)")
             if with_web:
-                click.echo(f"Front door:   {open_front_door(running, settings)}")
+                click.echo(f"Web service:  {open_front_door(running, settings)}")
             running.children.wait()
     except StoppedError:
         click.echo("Stopped.")

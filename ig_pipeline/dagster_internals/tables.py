@@ -128,9 +128,5 @@ def scrub(instance: dg.DagsterInstance, *, rewrite: bool) -> None:
             return
     if instance.is_persistent:
         home = Path(instance.root_directory)
-        # A run's file that a process holds open keeps its log, with what was removed from it.
-        logs = [path for path in home.glob("history/runs/*.db-wal") if path.stat().st_size]
-        held = [log.with_name(log.name.removesuffix("-wal")) for log in logs]
-        index = home.glob("history/runs/index.db")
-        for path in {*home.glob("history/*.db"), *index, *home.glob("schedules/*.db"), *held}:
+        for path in [*home.glob("history/*.db"), *home.glob("history/runs/index.db"), *home.glob("schedules/*.db")]:
             scrub_file(path)

@@ -14,9 +14,11 @@ from ig_pipeline.defs.media_files import MEDIA_FILES
 from ig_pipeline.defs.partitions import ACCOUNTS
 from ig_pipeline.defs.resources import Pipeline
 from ig_pipeline.defs.run_requests import BATCH_TAG, OPTIONS_TAG, PERSON_TAG, run_request, starts_again
+from ig_pipeline.storage import sync_requests
 from ig_pipeline.storage.connections import CONNECTED, list_connections
 from ig_pipeline.sync.plan import Rectangle
 from ig_pipeline.sync.requests import ending
+from ig_pipeline.sync.requests.asking import ask_for_first_backfills
 from ig_pipeline.sync.requests.claiming import Batch, claim, is_due, under_way
 
 # The daemon looks every five seconds; a shorter interval means "at every look".
@@ -31,7 +33,8 @@ RUNS_A_TICK = 50
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "A new connection gets its row in the grid and one run over its first days "
-        "(IG_PIPELINE_INITIAL_BACKFILL_DAYS), which its consent has asked for in `sync_requests`."
+        "(IG_PIPELINE_INITIAL_BACKFILL_DAYS), which its consent has asked for in `sync_requests`; where a row was "
+        "stored without asking, it is asked for here."
     ),
 )
 def new_connections(
@@ -40,6 +43,10 @@ def new_connections(
     """Add missing accounts to the grid; claim the first backfills that are due."""
     with pipeline.reading() as db:
         connected = {item.account_key: item for item in list_connections(db, statuses=[CONNECTED])}
+        unasked = sync_requests.without_first_backfill(db)
+    if unasked:
+        with pipeline.writing() as db:
+            ask_for_first_backfills(db, unasked, settings=pipeline.settings, now=pipeline.clock())
     known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
     there = set(known)
     missing = [key for key in connected if key not in there]

@@ -51,7 +51,7 @@ def look(
         received, took = asyncio.run(_ask(url, transport))
     except UnusableAnswerError as error:
         raise UnreachableError(
-            f"{url.host} does not answer as Meta does: {error} Check IG_PIPELINE_GRAPH_URL."
+            f"{url.host} does not answer as Meta does: {error} Check the Graph API's address."
         ) from None
     except (httpx.HTTPError, TimeoutError) as error:
         raise UnreachableError(

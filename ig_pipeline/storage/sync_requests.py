@@ -119,6 +119,15 @@ def due(
     return _select(db, *conditions, sa.or_(table.c.requested_by.in_(BY_A_PERSON), connected), limit=limit)
 
 
+def without_first_backfill(db: sa.Connection) -> list[str]:
+    """Account keys of connected accounts whose first backfill was never asked for."""
+    asked = sa.exists().where(table.c.account_key == user_tokens.c.account_key, table.c.requested_by == FIRST_BACKFILL)
+    statement = sa.select(user_tokens.c.account_key).where(
+        user_tokens.c.status == CONNECTED, user_tokens.c.initial_backfill_requested_at.is_(None), ~asked
+    )
+    return list(db.execute(statement.order_by(user_tokens.c.id)).scalars())
+
+
 def unfinished_of(
     db: sa.Connection, account_key: str, *, kind: str, requested_by: str | None = None
 ) -> list[SyncRequest]:

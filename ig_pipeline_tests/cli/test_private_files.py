@@ -45,7 +45,7 @@ def test_no_other_user_reads_what_commands_write(run: Run, meta: RunningSimulato
 @pytest.mark.xdist_group("up")
 def test_no_other_user_reads_what_up_and_dagster_write(tmp_path: Path) -> None:
     with up_process(tmp_path / "data", "up", env={}) as up:
-        up.says("Front door:")
+        up.says("Web service:")
         assert open_to_others(tmp_path / "data") == []
         assert (tmp_path / "data" / "ig_pipeline.db-wal").exists()
         assert (tmp_path / "data" / "dagster" / "schedules").is_dir()

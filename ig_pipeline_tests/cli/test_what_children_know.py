@@ -45,7 +45,7 @@ def test_each_child_of_up_has_the_secrets_that_it_needs_and_no_others(tmp_path: 
     secrets = secrets_in(tmp_path)
     given = {f"{PREFIX}{name.upper()}": value for name, value in secrets.items()}
     with up_process(folder, "up", env={**given, **FOREIGN, **CLOUD, f"{PREFIX}APP_ID": "1"}) as up:
-        up.says("Front door:")
+        up.says("Web service:")
         seen = {kind_of(child): child.environ() for child in up.family()[1:]}
     assert set(seen) == {"code", "webserver", "daemon", "web"}
     for kind, environ in seen.items():
@@ -60,7 +60,7 @@ def kind_of(child: psutil.Process) -> Process:
     kinds: dict[str, Process] = {
         "api grpc": "code",
         "ig_pipeline.dagster_ui": "webserver",
-        "dagster._daemon": "daemon",
+        "dagster-daemon": "daemon",
         "cli web": "web",
     }
     return next(kind for part, kind in kinds.items() if part in line)

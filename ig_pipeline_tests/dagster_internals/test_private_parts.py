@@ -31,7 +31,6 @@ PACKAGE = ROOT / "ig_pipeline" / "dagster_internals"
 TESTS_THAT_USE_THEM = {
     "bench/events.py",
     "chaos/deployment.py",
-    "cli/test_what_children_know.py",
     "clock_runs/instants.py",
     "dagster_internals/test_private_parts.py",
     "dagster_storage/storages.py",

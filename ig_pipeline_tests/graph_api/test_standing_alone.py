@@ -17,7 +17,7 @@ import sys
 
 class Rest:
     def find_spec(self, name, path=None, target=None):
-        allowed = {"graph_api", "clock", "redaction", "retrying", "token_ends"}
+        allowed = {"graph_api", "bounded_answers", "clock", "redaction", "retrying", "token_ends"}
         if name.startswith("ig_pipeline.") and name.split(".")[1] not in allowed:
             raise ImportError(f"{name} is not there")
 

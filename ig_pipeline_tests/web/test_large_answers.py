@@ -42,6 +42,7 @@ def fill(engine: sa.Engine, rows: int) -> None:
     """A user with `rows` values of insights."""
     with engine.begin() as db:
         made = connect(db, "17841400000000001", "much.studio")
+        db.execute(sa.update(tables.user_tokens).values(access_token=None))  # it is under no key
         db.execute(
             sa.insert(tables.instagram_insights),
             [

@@ -73,7 +73,8 @@ def test_the_admin_asks_for_yesterday_by_a_row_and_can_follow_it(door: FrontDoor
     answer = door.client.post("/v1/sync/run", params=asked, headers=ADMIN)
     assert answer.status_code == 202
     [request] = answer.json()["requests"]
-    [row] = small.rows(tables.sync_requests)
+    first, row = small.rows(tables.sync_requests)
+    assert first["requested_by"] == "first_backfill"
     yesterday = small.window(1)[0]
     assert (row["id"], row["first"], row["last"], row["status"]) == (request["id"], yesterday, yesterday, "queued")
     assert door.client.get(request["url"], headers=ADMIN).json()["status"] == "queued"

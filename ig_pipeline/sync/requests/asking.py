@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ig_pipeline.graph_api.days import instagram_day, last_complete_day
 from ig_pipeline.settings import Settings
 from ig_pipeline.storage import sync_requests
-from ig_pipeline.storage.connections import CONNECTED, Connection, take_back_initial_backfill
+from ig_pipeline.storage.connections import CONNECTED, Connection, by_account_key, take_back_initial_backfill
 from ig_pipeline.storage.overview import standings
 from ig_pipeline.storage.sync_requests import BY_A_PERSON, DONE, FIRST_BACKFILL, SyncRequest
 from ig_pipeline.sync.plan import Window, clip
@@ -61,6 +61,14 @@ def ask_for_history(
         _begin_history(db, connection, instead_of=own, settings=settings, now=now)
     log.info("[SYNC] Running initial %d-day IG backfill for %s", settings.initial_backfill_days, connection.account_key)
     return True
+
+
+def ask_for_first_backfills(
+    db: sa.Connection, account_keys: Iterable[str], *, settings: Settings, now: datetime
+) -> None:
+    """Ask for the first backfills of connections that were stored without: by a program that knows the table alone."""
+    for account_key in account_keys:
+        _begin_history(db, by_account_key(db, account_key), instead_of=(), settings=settings, now=now)
 
 
 def enqueue(

@@ -18,8 +18,6 @@ from ig_pipeline.sync.plan import DayRequest, Window, clip, initial_window, plan
 from ig_pipeline.sync.registry import filled_by
 from ig_pipeline.sync.requests.later import RETRY
 
-"""Kind of request → the assets it fills."""
-
 
 @dataclass(frozen=True)
 class Batch:
