@@ -1,5 +1,6 @@
 """A CDN alone on a loopback socket, an S3 server in this process, and a listener that must never be reached."""
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def running_cdn() -> Iterator[RunningCdn]:
 @contextmanager
 def running_s3() -> Iterator[str]:
     """The address of an S3 server."""
+    # It is in this process: what it logs of each request would stand in the logs of a run that makes one.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
