@@ -29,7 +29,7 @@ EMAIL = "much@b.example"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # In one piece 60,000 rows are 13 MB.
 MANY = 60_000
-LONGEST_GAP = 0.2
+LONGEST_GAP = 0.1
 LARGEST_PIECE = 256 * 1024
 
 
