@@ -111,7 +111,7 @@ def check_connections(engine: sa.Engine | None, clock: Clock, *, window_days: in
     found = _connections(engine)
     connected = [connection for connection in found if connection.status == CONNECTED]
     if not connected:
-        yield warn("connections", "nobody is connected", "ig-pipeline connections add --email you@example.com")
+        yield warn("connections", "no one is connected", "ig-pipeline connections add --email you@example.com")
     else:
         newest = last_complete_day(clock())
         yield ok("connections", f"{len(connected)} connected; the newest complete Instagram day is {newest}")

@@ -286,7 +286,7 @@ def disconnect(account: str, yes: bool) -> None:
         with reading(engine) as db:
             connection = stored.by_account_key(db, account)
         if not yes and not sys.stdin.isatty():
-            raise CommandError("Nobody is there to ask: add --yes to disconnect it.", ExitCode.USAGE)
+            raise CommandError("No one is there to ask: add --yes to disconnect it.", ExitCode.USAGE)
         if not yes and not click.confirm(f"Disconnect {account} of {shown(connection.email)}?", err=True):
             raise CommandError("Nothing was changed.", ExitCode.FAILED)
         keys = KeyRing.from_settings(settings)

@@ -62,7 +62,7 @@ def rotate() -> None:
     if not settings.encryption_keys:
         click.echo(f"A new key stands first in {add_key(settings)}; back it up.")
     count = asyncio.run(_rotate(settings))
-    click.echo(f"{count} token(s) encrypted anew, the others had the first key already.")
+    click.echo(f"Tokens encrypted with the first key: {count}. The others were already.")
     click.echo("The keys before still read. `ig-pipeline keys prune` takes off those that are not needed any more.")
 
 
@@ -87,7 +87,8 @@ def prune() -> None:
         gone, waits_until = prune_keys(settings, in_use=lambda: set(check_ring(db, ring)), now=utc_now())
     if waits_until is not None:
         click.echo(
-            f"Nothing was taken off: a process may still be writing under a key. Again from {waits_until:%H:%M} UTC."
+            "Nothing was taken off: a process may still be writing under a key. "
+            f"Try again from {waits_until:%H:%M} UTC."
         )
         return
     click.echo(f"{gone} key(s) taken off {key_path(settings)}; back it up." if gone else "Every key is in use.")

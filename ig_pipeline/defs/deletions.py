@@ -33,7 +33,7 @@ def forget_accounts() -> None:
 
 
 @dg.sensor(
-    job=forget_accounts,
+    job_name=forget_accounts.name,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Rows of `deletion_requests` are carried out: files, cells, runs and the account's key go for good.",

@@ -76,7 +76,7 @@ def carry_out(
         due = [deletion for deletion in due if code in (None, deletion.code)]
         try:
             return _carry_out(pipeline, instance, due)
-        except Exception:
+        except Exception:  # whatever it is, it is raised again: no tick may find the same deletions due at once
             _defer(pipeline, due, _AGAIN)
             raise
 

@@ -62,6 +62,7 @@ def held(writing: Writing, name: str, *, owner: str, clock: Clock) -> Iterator[b
             try:
                 with writing() as db:
                     take(db, name, owner=owner, now=clock())
+            # In a thread, where whatever is not caught ends the renewals without a word; the next one may succeed.
             except Exception:
                 log.warning("The lease %s could not be renewed; tried again in a minute.", name, exc_info=True)
 

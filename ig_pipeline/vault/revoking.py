@@ -85,19 +85,19 @@ async def _end(client: GraphClient, taken: Taken) -> TokenEnded:
         return TokenEnded(key, "not_possible", f"Instagram Login has no call that ends it at Meta. {by_hand}")
     if taken.also_of is not None:
         return TokenEnded(
-            key, "still_in_use", f"It was not ended at Meta: {taken.also_of} lives by the same person's consent."
+            key, "still_in_use", f"Its token was not ended at Meta: {taken.also_of} lives by the same person's consent."
         )
     if taken.token is None:
-        return TokenEnded(key, "failed", f"It could not be read, so it was not ended at Meta. {by_hand}")
+        return TokenEnded(key, "failed", f"Its token could not be read, so it was not ended at Meta. {by_hand}")
     try:
         async with asyncio.timeout(_WAIT_S):
             await take_back_consent(client, taken.token)
     except TokenDeadError:
-        return TokenEnded(key, "not_valid_anyway", "It was no longer valid at Meta.")
+        return TokenEnded(key, "not_valid_anyway", "Its token was no longer valid at Meta.")
     except (GraphError, TimeoutError) as error:
         reason = str(error) or "Meta did not answer in time."
-        return TokenEnded(key, "failed", f"It was not ended at Meta: {reason} {by_hand}")
-    return TokenEnded(key, "revoked", "It was ended at Meta, too.")
+        return TokenEnded(key, "failed", f"Its token was not ended at Meta: {reason} {by_hand}")
+    return TokenEnded(key, "revoked", "Its token was ended at Meta, too.")
 
 
 def _also_of(

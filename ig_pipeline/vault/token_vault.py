@@ -185,7 +185,7 @@ class TokenVault:
     def rotate(self) -> int:
         """Encrypt every token that another key wrote with the first key; how many.
 
-        Raises `KeyRingError` for tokens that cannot be read, once all others are encrypted anew.
+        Raises `KeyRingError` for tokens that cannot be read, once all others are encrypted with it.
         """
         changed = 0
         unread: dict[str, KeyRingError] = {}
@@ -201,7 +201,9 @@ class TokenVault:
                 changed += token_rows.reencrypt(db, row, self._keys.encrypt(plain, bound_to=_bound(row.id)))
         if unread:
             reason = next(iter(unread.values()))
-            raise KeyRingError(f"{changed} token(s) encrypted anew, but not those of {', '.join(unread)}: {reason}")
+            raise KeyRingError(
+                f"Tokens encrypted with the first key: {changed}; not those of {', '.join(unread)}: {reason}"
+            )
         return changed
 
     async def _renew(self, row: TokenRow) -> SecretStr:

@@ -100,7 +100,7 @@ def test_a_disconnected_account_has_no_token_left(run: Run, meta: RunningSimulat
     assert run(*command).exit_code == ExitCode.USAGE
     done = run(*command, "--yes", env=environment(meta))
     assert done.exit_code == 0
-    assert "acme.studio: It was ended at Meta, too." in done.stdout
+    assert "acme.studio: Its token was ended at Meta, too." in done.stdout
     assert httpx.get(f"{meta.url}/me", params={"access_token": token}).status_code == 400
     engine = open_engine(database_url(tmp_path))
     with reading(engine) as db:
@@ -193,7 +193,7 @@ def test_forgetting_ends_the_token_at_meta_too(run: Run, meta: RunningSimulator)
     token = connect(run, meta, "acme.studio")
     done = run("connections", "forget", "--email", EMAIL, "--yes", env=environment(meta))
     assert done.exit_code == 0, done.output
-    assert "acme.studio: It was ended at Meta, too." in done.stdout
+    assert "acme.studio: Its token was ended at Meta, too." in done.stdout
     assert httpx.get(f"{meta.url}/me", params={"access_token": token}).status_code == 400
 
 

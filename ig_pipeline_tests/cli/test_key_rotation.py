@@ -144,7 +144,7 @@ def test_keys_of_the_environment_are_replaced_in_three_restarts(
         said = run("keys", "prune", env={name: ring}).output
         assert "1 token(s)" in said, said
     with service(tmp_path, meta, ENCRYPTION_KEYS=ring) as client:
-        assert run("keys", "rotate", env={name: ring}).stdout.startswith("1 token(s)")
+        assert run("keys", "rotate", env={name: ring}).stdout.startswith("Tokens encrypted with the first key: 1.")
         said = run("keys", "prune", env={name: ring}).output
         assert f"Take 1 key(s) off {name}" in said, said
         assert old not in said

@@ -251,7 +251,7 @@ def test_rotating_the_key_file_moves_every_token_and_the_old_key_still_opens_wha
     connect(run, meta, "acme.studio")
     file = tmp_path / ".ig_pipeline" / "keys" / "token.key"
     before, old = file.read_text().split(), ciphertext(tmp_path)
-    assert "\n1 token(s) encrypted anew" in run("keys", "rotate").stdout
+    assert "\nTokens encrypted with the first key: 1." in run("keys", "rotate").stdout
     assert ciphertext(tmp_path) != old
     assert file.read_text().split()[1:] == before
     assert file.stat().st_mode & 0o777 == 0o600

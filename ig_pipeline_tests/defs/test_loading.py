@@ -45,3 +45,12 @@ def test_a_code_server_loads_nothing_that_only_runs_need() -> None:
         [sys.executable, "-c", look], cwd=ROOT, env=clean(), capture_output=True, text=True, check=True
     )
     assert not looked.stdout.strip()
+
+
+def test_a_code_server_starts_without_a_word() -> None:
+    """What Dagster's classes warn of stands in front of an operator at every start."""
+    load = "from ig_pipeline.definitions import Pipeline, build; build(Pipeline()).get_repository_def()"
+    loaded = subprocess.run(
+        [sys.executable, "-c", load], cwd=ROOT, env=clean(), capture_output=True, text=True, check=True
+    )
+    assert not loaded.stdout + loaded.stderr

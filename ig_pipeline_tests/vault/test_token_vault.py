@@ -201,7 +201,9 @@ async def test_a_token_that_cannot_be_read_keeps_no_other_under_a_leaked_key(dat
         other.store(
             db, email="a@b.example", login="facebook", account_id="2", username="lost", token=OLD, expires_at=None
         )
-    with pytest.raises(KeyRingError, match=r"^1 token\(s\) encrypted anew, but not those of lost: .*not on the ring"):
+    with pytest.raises(
+        KeyRingError, match=r"^Tokens encrypted with the first key: 1; not those of lost: .*not on the ring"
+    ):
         TokenVault(database, KeyRing([new, leaked]), Meta(), clock=lambda: NOW).rotate()
     assert await TokenVault(database, KeyRing([new]), Meta(), clock=lambda: NOW).token_of("acme.studio") == OLD
     with pytest.raises(KeyRingError):
@@ -283,30 +285,44 @@ async def test_a_renewed_token_is_kept_though_another_has_the_lease_by_now(datab
     assert (newer.calls, expiry(database)) == (0, NOW + timedelta(days=60))
 
 
+class Overtaken(Meta):
+    """The first renewal is held up for an hour, in which a second one begins; that one ends when `go_on` is set.
+
+    `first`: how the first one ends. `second`: what the second one gets.
+    """
+
+    def __init__(self, first: FreshToken | TokenDeadError, second: SecretStr) -> None:
+        super().__init__()
+        self.first, self.second = first, FreshToken(second, NOW + timedelta(days=60))
+        self.now = NOW
+        self.go_on, self._begun = asyncio.Event(), asyncio.Event()
+
+    def overtaken_by(self, vault: TokenVault) -> None:
+        self._vault = vault
+
+    async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
+        self.calls += 1
+        if self.calls > 1:
+            self._begun.set()
+            await self.go_on.wait()
+            return self.second
+        self.now += timedelta(hours=1)
+        self.later = asyncio.create_task(self._vault.token_of("acme.studio"))
+        await self._begun.wait()
+        if isinstance(self.first, TokenDeadError):
+            raise self.first
+        return self.first
+
+
 async def test_of_two_tokens_that_meta_issued_the_one_of_the_lease_holder_stands(database: sa.Engine) -> None:
-    """One renewal was held up for an hour, and another began meanwhile: its token is the newer one."""
-    now, saved = NOW, asyncio.Event()
-    later: list[asyncio.Task[SecretStr]] = []
     newest = SecretStr("EAAcanary-newest-0123456789")
-
-    class HeldUp(Meta):
-        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
-            self.calls += 1
-            if self.calls > 1:
-                await saved.wait()
-                return FreshToken(newest, NOW + timedelta(days=60))
-            nonlocal now
-            now += timedelta(hours=1)
-            later.append(asyncio.create_task(vault.token_of("acme.studio")))
-            while self.calls == 1:
-                await asyncio.sleep(0.01)
-            return FreshToken(FRESH, NOW + timedelta(days=60))
-
-    vault = vault_with(database, HeldUp(), days_left=2, clock=lambda: now)
+    meta = Overtaken(FreshToken(FRESH, NOW + timedelta(days=60)), newest)
+    vault = vault_with(database, meta, days_left=2, clock=lambda: meta.now)
+    meta.overtaken_by(vault)
     assert await vault.refresh_if_due("acme.studio") == "refreshed"
     assert await vault.token_of("acme.studio") == FRESH
-    saved.set()
-    assert await later[0] == newest
+    meta.go_on.set()
+    assert await meta.later == newest
     assert await vault.token_of("acme.studio") == newest
     with reading(database) as db:
         assert token_rows.read(db, "acme.studio").lease_until is None
@@ -314,26 +330,12 @@ async def test_of_two_tokens_that_meta_issued_the_one_of_the_lease_holder_stands
 
 async def test_two_renewals_of_one_vault_are_two_holders(database: sa.Engine) -> None:
     """The refusal of one that took too long does not disconnect the account that a later one is renewing."""
-    now, refused = NOW, asyncio.Event()
-    later: list[asyncio.Task[SecretStr]] = []
-
-    class LateRefusal(Meta):
-        async def __call__(self, login: Login, token: SecretStr) -> FreshToken:
-            self.calls += 1
-            if self.calls > 1:
-                await refused.wait()
-                return FreshToken(FRESH, NOW + timedelta(days=60))
-            nonlocal now
-            now += timedelta(hours=1)
-            later.append(asyncio.create_task(vault.token_of("acme.studio")))
-            while self.calls == 1:
-                await asyncio.sleep(0.01)
-            raise TokenDeadError("gone", cause="expired", advice="Connect again.")
-
-    vault = vault_with(database, LateRefusal(), days_left=2, clock=lambda: now)
+    meta = Overtaken(TokenDeadError("gone", cause="expired", advice="Connect again."), FRESH)
+    vault = vault_with(database, meta, days_left=2, clock=lambda: meta.now)
+    meta.overtaken_by(vault)
     await vault.refresh_if_due("acme.studio")
-    refused.set()
-    assert await later[0] == FRESH
+    meta.go_on.set()
+    assert await meta.later == FRESH
     assert await vault.token_of("acme.studio") == FRESH
 
 
