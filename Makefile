@@ -69,7 +69,8 @@ licences: setup-dev ## the licences of what the image installs; fails for one th
 	@$(BIN)/python -m ig_pipeline_tests.supply_chain licences
 
 sbom: setup-dev ## the image's bill of materials, CycloneDX, in sbom.json
-	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom.json deploy/requirements.txt
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom.json deploy/requirements.txt
+	@echo "Written to sbom.json."
 
 dagster-bounds: setup-dev ## definitions load on the first and the newest Dagster that pyproject.toml allows (installs both)
 	@$(BIN)/python -m ig_pipeline_tests.dagster_bounds
